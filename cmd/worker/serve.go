@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Check is one condition of readiness. Fn says why the condition does not
+// hold, or nil; it answers at once and may be called from any goroutine.
+type Check struct {
+	Name string
+	Fn   func() error
+}
+
+// server answers for the health of the process and shows its metrics. It is
+// alive before it is ready: it serves while the parts it reports on are still
+// being made.
+type server struct {
+	http     *http.Server
+	draining atomic.Bool
+
+	mu      sync.Mutex
+	checks  []Check // by mu
+	started bool    // by mu
+}
+
+const index = `andon worker
+
+/livez           is the process alive
+/readyz          does it take requests; ?verbose names each check
+/metrics         Prometheus metrics
+`
+
+// newServer makes a server that is not ready until [server.ready].
+func newServer(metrics prometheus.Gatherer, log *slog.Logger) *server {
+	s := &server{}
+	errs := slog.NewLogLogger(log.Handler(), slog.LevelWarn)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, index) })
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok") })
+	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.HandleFunc("GET /healthz", s.readyz)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{
+		EnableOpenMetrics: true,
+		// One broken collector must not blind the rest.
+		ErrorHandling: promhttp.ContinueOnError,
+		ErrorLog:      errs,
+		// Collecting asks the broker: scrapers share one answer, and one that
+		// does not come is given up.
+		CoalesceGather: true,
+		Timeout:        8 * time.Second,
+	}))
+	s.http = &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      15 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          errs,
+	}
+	return s
+}
+
+// listen opens the port by itself, so that one that is taken fails the start.
+func listen(addr string, log *slog.Logger) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen for HTTP on %s; choose another address with --http-listen: %w", addr, err)
+	}
+	log.Info("http listening", "addr", l.Addr().String())
+	return l, nil
+}
+
+// serve answers on l until close; it returns an error when it stops before.
+func (s *server) serve(l net.Listener) error {
+	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve HTTP: %w", err)
+	}
+	return nil
+}
+
+// ready says that the start is over; readiness depends on the checks now.
+func (s *server) ready(checks ...Check) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.checks, s.started = checks, true
+}
+
+// drain makes the server unready for good, while it still serves: the
+// shutdown has begun.
+func (s *server) drain() { s.draining.Store(true) }
+
+// close lets requests that are being answered end, as long as ctx allows.
+func (s *server) close(ctx context.Context) error {
+	if err := s.http.Shutdown(ctx); err != nil {
+		_ = s.http.Close()
+		return fmt.Errorf("stop serving HTTP: %w", err)
+	}
+	return nil
+}
+
+// readyz is written as Kubernetes writes it: the status code counts, the list
+// is for people.
+func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
+	report, ok := s.report()
+	_, verbose := r.URL.Query()["verbose"]
+	switch {
+	case !ok:
+		plain(w, http.StatusServiceUnavailable, report+"readyz check failed")
+	case verbose:
+		plain(w, http.StatusOK, report+"readyz check passed")
+	default:
+		plain(w, http.StatusOK, "ok")
+	}
+}
+
+// report runs the checks.
+func (s *server) report() (string, bool) {
+	s.mu.Lock()
+	checks, started := s.checks, s.started
+	s.mu.Unlock()
+
+	var b strings.Builder
+	if s.draining.Load() {
+		return "[-]draining\n", false
+	}
+	if !started {
+		return "[-]start failed: not over yet\n", false
+	}
+	ok := true
+	for _, c := range checks {
+		if err := c.Fn(); err != nil {
+			ok = false
+			fmt.Fprintf(&b, "[-]%s failed: %s\n", c.Name, strings.Join(strings.Fields(err.Error()), " "))
+			continue
+		}
+		fmt.Fprintf(&b, "[+]%s ok\n", c.Name)
+	}
+	return b.String(), ok
+}
+
+func plain(w http.ResponseWriter, status int, body string) {
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, strings.TrimSuffix(body, "\n")+"\n")
+}

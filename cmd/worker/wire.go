@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/seed-a7c21902/andon/pkg/asapi"
+	"github.com/seed-a7c21902/andon/pkg/handler"
+	"github.com/seed-a7c21902/andon/pkg/limiter"
+	"github.com/seed-a7c21902/andon/pkg/queue"
+	"github.com/seed-a7c21902/andon/pkg/queue/broker"
+	"github.com/seed-a7c21902/andon/pkg/stop"
+)
+
+// work makes every part once, in the order in which each needs the one before
+// it, runs until ctx is done, and takes the parts down in reverse. It is the
+// one place where the rooms of pkg/ meet.
+func work(ctx context.Context, c Config, getenv func(string) string, log *slog.Logger) error {
+	name := workerName()
+	reg := prometheus.NewRegistry()
+	registerBuildInfo(reg)
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	api, closeAPI, err := newAPI(ctx, c, getenv, reg, log)
+	if err != nil {
+		return err
+	}
+	defer closeAPI()
+
+	ln, err := listen(c.HTTPListen, log)
+	if err != nil {
+		return err
+	}
+	web := newServer(reg, log)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return web.serve(ln) })
+	defer group.Wait() //nolint:errcheck // a second look at what the last line returns
+	defer closeWeb(web)
+
+	var checks []Check
+	var inProcess nats.InProcessConnProvider
+	if c.Embedded() {
+		embedded, err := broker.Start(ctx, broker.Config{StoreDir: c.StoreDir, Listen: c.NATSListen, Logger: log, AllowTemporary: c.Simulate})
+		if err != nil {
+			return err
+		}
+		defer embedded.Shutdown()
+		inProcess = embedded
+		checks = append(checks, Check{"broker", embedded.Healthy})
+		log.Info("broker listening", "url", embedded.ClientURL(), "store_dir", c.StoreDir)
+	}
+	q, err := queue.Open(ctx, queue.Config{
+		URL: c.NATSURL, Creds: c.NATSCreds, Context: c.NATSContext, InboxPrefix: c.NATSInboxPrefix, InProcess: inProcess,
+		Name: "andon " + name, Replicas: c.Replicas, AckWait: ackWait(getenv), Crash: crashPoint(getenv), Registerer: reg, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	defer q.Close()
+
+	permits, err := limiter.New(limiter.Config{Rate: c.Rate, InFlight: c.Concurrency}, reg, log)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errConfig, err)
+	}
+	defer permits.Close()
+
+	h := handler.New(handler.Config{
+		Worker: name, Defaults: stop.Defaults{Region: c.Region, DryRun: c.DryRun}, Registerer: reg, Log: log,
+	}, crashing(api, getenv), permits, q)
+	defer h.Close()
+
+	web.ready(append(checks, Check{"connection", q.Connected}, Check{"consumers", q.Consuming}, Check{"credentials", h.Credentials})...)
+	log.Info("working", "worker", name, "version", buildInfo().version, "rate", c.Rate, "concurrency", c.Concurrency, "dry_run", c.DryRun)
+	group.Go(func() error {
+		defer context.AfterFunc(ctx, web.drain)()
+		defer closeWeb(web)
+		return q.Work(ctx, queue.Worker{Plan: h.Plan, Execute: h.Execute, GiveUp: h.GiveUp, Gate: h.Gate, Slots: c.Concurrency})
+	})
+	return group.Wait()
+}
+
+// closeWeb ends the HTTP server when all else is over, so that it still tells
+// of the shutdown while that lasts.
+func closeWeb(web *server) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = web.close(ctx) // what is still being answered then is cut
+}
+
+// newAPI is the client of the real API, or of a simulated one: what tells them
+// apart is the endpoint and the credentials, and nothing after this function.
+func newAPI(ctx context.Context, c Config, getenv func(string) string, reg prometheus.Registerer, log *slog.Logger) (api *asapi.Client, closeAll func(), err error) {
+	closeAll = func() {}
+	var accounts map[string]asapi.Account
+	if c.Simulate {
+		sim, err := startSimulator(log)
+		if err != nil {
+			return nil, nil, err
+		}
+		closeAll, c.Endpoint = sim.close, sim.endpoint
+		accounts = map[string]asapi.Account{stop.DefaultAccount: asapi.Static("simulator", sim.secretID, asapi.Secret(sim.secretKey), "")}
+	} else if accounts, err = accountsOf(ctx, c, getenv, log); err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", errConfig, err)
+	}
+	api, err = asapi.New(asapi.Config{
+		Endpoint: c.Endpoint, Accounts: accounts, Regions: c.Regions, Concurrency: c.Concurrency, Version: buildInfo().version,
+	}, reg, log)
+	if err != nil {
+		closeAll()
+		return nil, nil, fmt.Errorf("%w: %w", errConfig, err)
+	}
+	closeSimulator := closeAll
+	return api, func() { api.Close(); closeSimulator() }, nil
+}
+
+// workerName tells processes apart in results and in the broker's listings.
+func workerName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return host + "-" + strconv.Itoa(os.Getpid())
+}

@@ -1,0 +1,291 @@
+package handler
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/seed-a7c21902/andon/pkg/stop"
+)
+
+const (
+	// maxAttempts is how often a Stop is tried, contract section 4.
+	maxAttempts = 8
+	// maxReads is how often in a row reading an activity may fail.
+	maxReads = 8
+	// settling is how long DescribeRefreshActivities may lag behind a Stop.
+	// The API documents no bound; this one is a guess, and only delays the
+	// word "conflict" where our own Stop may have worked.
+	settling = 15 * time.Second
+)
+
+// reading is what the API said when it was asked for the activity.
+type reading struct {
+	answer   stop.Answer
+	activity *stop.Activity // nil: the API shows none
+	// held is set when the API was not asked, because the account is held or
+	// the worker is stopping.
+	held time.Duration
+}
+
+// situation is all that a decision depends on.
+type situation struct {
+	task    stop.Task
+	history stop.History
+	// fresh: history.Last is the answer to a call made just now.
+	fresh bool
+	// seen is what the activity looked like, nil if it must be read first.
+	seen *reading
+	// recent: this worker's Stop of the same activity, for another request,
+	// was accepted within the time that Describe may lag.
+	recent bool
+	now    time.Time
+}
+
+// doubt reports whether the task's own calls may have done something that
+// only reading the activity can tell.
+func (s situation) doubt() bool {
+	return s.history.Unknown > 0 || s.lastClass() == stop.ClassConflict
+}
+
+// unsettled reports whether a Stop of ours may have worked and Describe may
+// not show it yet.
+func (s situation) unsettled() bool {
+	return s.history.Unknown > 0 && s.now.Sub(s.history.CalledAt) < settling
+}
+
+func (s situation) lastClass() stop.Class {
+	if s.history.Last == nil {
+		return ""
+	}
+	return s.history.Last.Class
+}
+
+// next says what to do about a task.
+type next int
+
+const (
+	doEnd  next = iota // the request ends with an outcome
+	doRead             // read the activity, then decide again
+	doCall             // make the call, then decide again
+	doWait             // come back later
+)
+
+// wait says why a task comes back later; its delay follows from that.
+type wait int
+
+const (
+	waitBackoff  wait = iota // after a failed attempt
+	waitRead                 // after a failed read
+	waitThrottle             // after the API refused for its rate
+	waitHold                 // while the account's credentials are refused
+	waitSettle               // until Describe shows what our Stop did
+)
+
+// decision is the answer of decide.
+type decision struct {
+	next    next
+	wait    wait
+	outcome stop.Outcome
+	answer  stop.Answer // what the result says of the API: code, message, request id
+	status  stop.Status
+	message string
+	saved   saved // why no call was needed, for the metric
+}
+
+func end(o stop.Outcome, format string, args ...any) decision {
+	return decision{next: doEnd, outcome: o, message: fmt.Sprintf(format, args...)}
+}
+
+func (d decision) of(a *stop.Activity) decision {
+	if a != nil {
+		d.status = a.Status
+	}
+	return d
+}
+
+func (d decision) because(a *stop.Answer) decision {
+	if a != nil {
+		d.answer = *a
+	}
+	return d
+}
+
+func (d decision) saving(why saved) decision {
+	d.saved = why
+	return d
+}
+
+// decide holds every rule about how a request ends. It is pure: the same
+// situation always has the same decision.
+func decide(s situation) decision {
+	if s.fresh {
+		if d, done := decideAnswer(s); done {
+			return d
+		}
+	}
+	if !s.doubt() && s.now.After(s.task.NotAfter) {
+		return expired(s)
+	}
+	if s.seen == nil {
+		return decision{next: doRead}
+	}
+	if s.seen.held > 0 {
+		return heldOff(s)
+	}
+	if !s.seen.answer.OK() {
+		return decideUnread(s)
+	}
+	if d, done := decideSeen(s); done {
+		return d
+	}
+	over, spent := s.now.After(s.task.NotAfter), s.history.Attempts >= maxAttempts
+	switch {
+	case (over || spent) && s.unsettled():
+		return decision{next: doWait, wait: waitSettle}
+	case over:
+		return expired(s)
+	case s.task.DryRun && s.seen.activity == nil:
+		return end(stop.OutcomeNotFound, "dry run: the API shows no such activity").saving(savedDryRun)
+	case s.task.DryRun:
+		return end(stop.OutcomeWouldPause, "dry run: a Stop would have been sent").of(s.seen.activity).saving(savedDryRun)
+	case spent:
+		return end(stop.OutcomeFailed, "given up after %d attempts: %s", s.history.Attempts, say(s.history.Last)).of(s.seen.activity).because(s.history.Last)
+	default:
+		return decision{next: doCall}
+	}
+}
+
+// decideAnswer judges the answer to a call made just now, where it says
+// enough by itself.
+func decideAnswer(s situation) (decision, bool) {
+	last := s.history.Last
+	switch last.Class {
+	case stop.ClassOK:
+		return end(stop.OutcomePaused, "the API accepted the Stop").because(last), true
+	case stop.ClassNotFound:
+		return end(stop.OutcomeNotFound, "%s", say(last)).because(last), true
+	case stop.ClassCaller:
+		return end(stop.OutcomeFailed, "the API will not accept this call: %s", say(last)).because(last), true
+	case stop.ClassThrottled:
+		return decision{next: doWait, wait: waitThrottle}, true
+	case stop.ClassCredential:
+		return decision{next: doWait, wait: waitHold}, true
+	case stop.ClassTransient:
+		if s.history.Attempts < maxAttempts {
+			return decision{next: doWait, wait: waitBackoff}, true
+		}
+	}
+	return decision{}, false
+}
+
+// decideSeen judges by the activity as it was read.
+func decideSeen(s situation) (decision, bool) {
+	a, conflict := s.seen.activity, s.lastClass() == stop.ClassConflict
+	switch {
+	case a == nil && s.task.Target.RefreshActivityID == "":
+		return end(stop.OutcomeNotFound, "the group has no live instance refresh").saving(savedNotLive), true
+	case a == nil && conflict:
+		return end(stop.OutcomeConflict, "the API refused the Stop and shows no such activity").because(s.history.Last), true
+	case a == nil:
+		// The API may know what it does not show: let it judge the Stop.
+		return decision{}, false
+	case a.AutoScalingGroupID != "" && a.AutoScalingGroupID != s.task.Target.AutoScalingGroupID:
+		return end(stop.OutcomeNotFound, "activity %s belongs to the group %s", a.RefreshActivityID, a.AutoScalingGroupID).saving(savedNotLive), true
+	case a.Status == stop.StatusManualPause && s.history.Unknown > 0:
+		return end(stop.OutcomePaused, "an earlier Stop of this request, whose answer was lost, had worked").of(a).because(s.history.Last), true
+	case a.Status.Paused():
+		d := end(stop.OutcomeAlreadyPaused, "%s", standing(a.Status)).of(a)
+		if s.history.Attempts == 0 {
+			d = d.saving(savedPaused)
+		}
+		return d, true
+	case a.ActivityType == stop.TypeRollback && !s.task.AllowRollback:
+		return end(stop.OutcomeRefused, "the activity is a rollback, which is the way out of a bad rollout; set AllowRollback to pause it all the same").of(a).saving(savedRollback), true
+	case a.Status.Ended():
+		d := end(stop.OutcomeConflict, "the activity has ended: %s", a.Status).of(a).because(s.history.Last)
+		if !conflict {
+			// The API would refuse with this code; asking it is a call wasted.
+			d.answer = stop.Answer{Code: stop.CodeConflict}
+			d = d.saving(savedEnded)
+		}
+		return d, true
+	case conflict && s.recent:
+		return end(stop.OutcomeAlreadyPaused, "paused a moment ago for another request").of(a), true
+	case conflict && s.unsettled():
+		return decision{next: doWait, wait: waitSettle}, true
+	case conflict:
+		return end(stop.OutcomeConflict, "the activity cannot be paused in its present phase (%s)", a.Status).of(a).because(s.history.Last), true
+	}
+	return decision{}, false
+}
+
+// decideUnread judges when the activity could not be read.
+func decideUnread(s situation) decision {
+	read := &s.seen.answer
+	over := s.now.After(s.task.NotAfter)
+	switch {
+	case s.doubt() && (over || s.history.Reads >= maxReads):
+		return fateUnknown(s)
+	case read.Class == stop.ClassThrottled:
+		return decision{next: doWait, wait: waitThrottle}
+	case read.Class == stop.ClassCredential:
+		return decision{next: doWait, wait: waitHold}
+	case read.Class == stop.ClassNotFound && !s.doubt():
+		return end(stop.OutcomeNotFound, "%s", say(read)).because(read)
+	case read.Class == stop.ClassTransient && s.history.Reads < maxReads:
+		return decision{next: doWait, wait: waitRead}
+	case s.doubt():
+		return fateUnknown(s)
+	default:
+		return end(stop.OutcomeFailed, "the activity cannot be read: %s", say(read)).because(read)
+	}
+}
+
+// heldOff: the API could not be asked.
+func heldOff(s situation) decision {
+	if s.doubt() && s.now.After(s.task.NotAfter) {
+		return fateUnknown(s)
+	}
+	return decision{next: doWait, wait: waitHold}
+}
+
+func fateUnknown(s situation) decision {
+	if s.history.Unknown == 0 {
+		return end(stop.OutcomeConflict, "the API refused the Stop, and the activity could not be read: %s", say(&s.seen.answer)).because(s.history.Last)
+	}
+	return end(stop.OutcomeFailed, "a Stop was sent and its fate is not known, because the activity could not be read: %s; look at the activity before you go on", say(&s.seen.answer)).
+		because(s.history.Last)
+}
+
+func expired(s situation) decision {
+	d := end(stop.OutcomeExpired, "NotAfter %s passed before a Stop was accepted", s.task.NotAfter.UTC().Format(time.RFC3339)).saving(savedExpired)
+	if s.seen != nil {
+		d = d.of(s.seen.activity)
+	}
+	return d.because(s.history.Last)
+}
+
+func standing(s stop.Status) string {
+	switch s {
+	case stop.StatusManualPause:
+		return "the activity was paused by hand or by another request"
+	case stop.StatusAutoPause:
+		return "the activity paused by itself, by its batch policy; a resume goes on without knowing of this request"
+	default:
+		return "the activity paused by itself, after a failed batch; a resume goes on without knowing of this request"
+	}
+}
+
+// say puts an answer of the API in words.
+func say(a *stop.Answer) string {
+	switch {
+	case a == nil:
+		return "no answer"
+	case a.Code == "":
+		return a.Message
+	case a.Message == "":
+		return a.Code
+	default:
+		return a.Code + ": " + a.Message
+	}
+}

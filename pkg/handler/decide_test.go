@@ -1,0 +1,262 @@
+package handler
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/seed-a7c21902/andon/pkg/stop"
+)
+
+// The rows below are the rules of the contract, one a line. Each starts from
+// the same situation, a task whose activity has just been seen RUNNING, and
+// says what is different.
+var (
+	now     = time.Date(2026, 11, 23, 4, 0, 0, 0, time.UTC)
+	later   = now.Add(time.Minute)
+	earlier = now.Add(-time.Minute)
+)
+
+const (
+	group    = "asg-aaaaaaaa"
+	activity = "asr-aaaaaaaa"
+)
+
+func shows(status stop.Status) *reading {
+	return &reading{answer: stop.Answer{Class: stop.ClassOK}, activity: &stop.Activity{AutoScalingGroupID: group, RefreshActivityID: activity, Status: status, ActivityType: "NORMAL"}}
+}
+
+func rollback(status stop.Status) *reading {
+	r := shows(status)
+	r.activity.ActivityType = stop.TypeRollback
+	return r
+}
+
+func nothing() *reading { return &reading{answer: stop.Answer{Class: stop.ClassOK}} }
+
+func unread(c stop.Class) *reading { return &reading{answer: stop.Answer{Class: c, Message: "read"}} }
+
+func base0() situation {
+	return situation{
+		task: stop.Task{Request: "r", NotAfter: later, Target: stop.Target{AutoScalingGroupID: group, RefreshActivityID: activity}},
+		seen: shows(stop.StatusRunning), now: now,
+	}
+}
+
+// answered is a call made just now.
+func answered(c stop.Class, attempts, unknown int) func(*situation) {
+	return func(s *situation) {
+		s.fresh, s.seen = true, nil
+		s.history = stop.History{Attempts: attempts, Unknown: unknown, CalledAt: now, Last: &stop.Answer{Class: c, Code: "Some.Code", RequestID: "req"}}
+	}
+}
+
+// before is what earlier deliveries have been through.
+func before(c stop.Class, attempts, unknown int, called time.Time) func(*situation) {
+	return func(s *situation) {
+		s.history = stop.History{Attempts: attempts, Unknown: unknown, CalledAt: called, Last: &stop.Answer{Class: c, Code: "Some.Code"}}
+	}
+}
+
+func see(r *reading) func(*situation) { return func(s *situation) { s.seen = r } }
+
+func over(s *situation)      { s.task.NotAfter = earlier }
+func dry(s *situation)       { s.task.DryRun = true }
+func allow(s *situation)     { s.task.AllowRollback = true }
+func groupOnly(s *situation) { s.task.Target.RefreshActivityID = "" }
+func pausedHere(s *situation) {
+	s.recent = true
+}
+func reads(n int) func(*situation) { return func(s *situation) { s.history.Reads = n } }
+
+func TestDecide(t *testing.T) {
+	long := now.Add(-time.Hour)
+	for _, row := range []struct {
+		rule  string
+		given []func(*situation)
+		want  string
+	}{
+		{"not read yet", []func(*situation){see(nil)}, "read"},
+		{"running is stopped", nil, "call"},
+		{"INIT is stopped: the API may allow it", []func(*situation){see(shows(stop.StatusInit))}, "call"},
+		{"a status nobody knows is stopped", []func(*situation){see(shows("PONDERING"))}, "call"},
+		{"an activity that is not shown is stopped: the API judges", []func(*situation){see(nothing())}, "call"},
+		{"a group without a live activity", []func(*situation){groupOnly, see(nothing())}, "not_found"},
+		{"an activity of another group", []func(*situation){see(&reading{answer: stop.Answer{Class: stop.ClassOK}, activity: &stop.Activity{AutoScalingGroupID: "asg-b", Status: stop.StatusRunning}})}, "not_found"},
+		{"paused by hand", []func(*situation){see(shows(stop.StatusManualPause))}, "already_paused MANUAL_PAUSE"},
+		{"paused by policy", []func(*situation){see(shows(stop.StatusAutoPause))}, "already_paused AUTO_PAUSE"},
+		{"paused by failure", []func(*situation){see(shows(stop.StatusFailedPause))}, "already_paused FAILED_PAUSE"},
+		{"ended well", []func(*situation){see(shows(stop.StatusSuccessful))}, "conflict SUCCESSFUL"},
+		{"ended badly", []func(*situation){see(shows(stop.StatusFailed))}, "conflict FAILED"},
+		{"cancelled", []func(*situation){see(shows(stop.StatusCancelled))}, "conflict CANCELLED"},
+		{"rollback", []func(*situation){see(rollback(stop.StatusRunning))}, "refused RUNNING"},
+		{"rollback, allowed", []func(*situation){see(rollback(stop.StatusRunning)), allow}, "call"},
+		{"rollback that stands still", []func(*situation){see(rollback(stop.StatusManualPause))}, "already_paused MANUAL_PAUSE"},
+
+		{"expired before anything was read", []func(*situation){over, see(nil)}, "expired"},
+		{"expired while it waited", []func(*situation){over}, "expired RUNNING"},
+		{"dry run", []func(*situation){dry}, "would_pause RUNNING"},
+		{"dry run of what is paused", []func(*situation){dry, see(shows(stop.StatusManualPause))}, "already_paused MANUAL_PAUSE"},
+		{"dry run of a rollback", []func(*situation){dry, see(rollback(stop.StatusRunning))}, "refused RUNNING"},
+		{"dry run of what is not there", []func(*situation){dry, see(nothing())}, "not_found"},
+
+		{"accepted", []func(*situation){answered(stop.ClassOK, 1, 0)}, "paused"},
+		{"accepted at the last moment", []func(*situation){answered(stop.ClassOK, 1, 0), over}, "paused"},
+		{"not found", []func(*situation){answered(stop.ClassNotFound, 1, 0)}, "not_found"},
+		{"caller's fault", []func(*situation){answered(stop.ClassCaller, 1, 0)}, "failed"},
+		{"throttled", []func(*situation){answered(stop.ClassThrottled, 0, 0)}, "wait throttle"},
+		{"throttled for the hundredth time", []func(*situation){answered(stop.ClassThrottled, 7, 3)}, "wait throttle"},
+		{"credentials refused", []func(*situation){answered(stop.ClassCredential, 0, 0)}, "wait hold"},
+		{"transient", []func(*situation){answered(stop.ClassTransient, 1, 1)}, "wait backoff"},
+		{"transient, never sent", []func(*situation){answered(stop.ClassTransient, 1, 0)}, "wait backoff"},
+		{"transient for the last time", []func(*situation){answered(stop.ClassTransient, 8, 8)}, "read"},
+		{"never sent for the last time", []func(*situation){answered(stop.ClassTransient, 8, 0)}, "read"},
+		{"conflict is read back", []func(*situation){answered(stop.ClassConflict, 1, 0)}, "read"},
+		{"conflict after NotAfter is read back", []func(*situation){answered(stop.ClassConflict, 1, 0), over}, "read"},
+
+		{"conflict, paused by another", []func(*situation){before(stop.ClassConflict, 1, 0, now), see(shows(stop.StatusManualPause))}, "already_paused MANUAL_PAUSE"},
+		{"conflict, paused by our own lost Stop", []func(*situation){before(stop.ClassConflict, 2, 1, now), see(shows(stop.StatusManualPause))}, "paused MANUAL_PAUSE"},
+		{"conflict, paused by failure before our lost Stop", []func(*situation){before(stop.ClassConflict, 2, 1, now), see(shows(stop.StatusFailedPause))}, "already_paused FAILED_PAUSE"},
+		{"conflict, scaling in", []func(*situation){before(stop.ClassConflict, 1, 0, now)}, "conflict RUNNING"},
+		{"conflict on INIT", []func(*situation){before(stop.ClassConflict, 1, 0, now), see(shows(stop.StatusInit))}, "conflict INIT"},
+		{"conflict, ended", []func(*situation){before(stop.ClassConflict, 1, 0, now), see(shows(stop.StatusSuccessful))}, "conflict SUCCESSFUL"},
+		{"conflict, nothing shown", []func(*situation){before(stop.ClassConflict, 1, 0, now), see(nothing())}, "conflict"},
+		{"conflict, shown running, another request paused it just now", []func(*situation){before(stop.ClassConflict, 1, 0, now), pausedHere}, "already_paused RUNNING"},
+		{"conflict after a lost Stop, Describe may lag", []func(*situation){before(stop.ClassConflict, 2, 1, now)}, "wait settle"},
+		{"conflict after a lost Stop, Describe had its time", []func(*situation){before(stop.ClassConflict, 2, 1, long)}, "conflict RUNNING"},
+		{"conflict, NotAfter passed since: the truth comes first", []func(*situation){before(stop.ClassConflict, 1, 0, now), over, see(shows(stop.StatusManualPause))}, "already_paused MANUAL_PAUSE"},
+
+		{"fate unknown is read first", []func(*situation){before(stop.ClassTransient, 1, 1, now), see(nil)}, "read"},
+		{"fate unknown is read first, also after NotAfter", []func(*situation){before(stop.ClassTransient, 1, 1, now), see(nil), over}, "read"},
+		{"our lost Stop had worked", []func(*situation){before(stop.ClassTransient, 1, 1, now), see(shows(stop.StatusManualPause))}, "paused MANUAL_PAUSE"},
+		{"our lost Stop had worked, NotAfter passed", []func(*situation){before(stop.ClassTransient, 1, 1, now), see(shows(stop.StatusManualPause)), over}, "paused MANUAL_PAUSE"},
+		{"our lost Stop had not worked", []func(*situation){before(stop.ClassTransient, 1, 1, now)}, "call"},
+		{"it ended meanwhile", []func(*situation){before(stop.ClassTransient, 1, 1, now), see(shows(stop.StatusSuccessful))}, "conflict SUCCESSFUL"},
+		{"out of attempts, Describe may lag", []func(*situation){before(stop.ClassTransient, 8, 8, now)}, "wait settle"},
+		{"out of attempts", []func(*situation){before(stop.ClassTransient, 8, 8, long)}, "failed RUNNING"},
+		{"out of attempts, never sent", []func(*situation){before(stop.ClassTransient, 8, 0, now)}, "failed RUNNING"},
+		{"lost Stop, NotAfter passed, Describe may lag", []func(*situation){before(stop.ClassTransient, 1, 1, now), over}, "wait settle"},
+		{"lost Stop had not worked, NotAfter passed", []func(*situation){before(stop.ClassTransient, 1, 1, long), over}, "expired RUNNING"},
+
+		{"cannot be read: try again", []func(*situation){see(unread(stop.ClassTransient))}, "wait read"},
+		{"cannot be read: throttled", []func(*situation){see(unread(stop.ClassThrottled)), reads(9)}, "wait throttle"},
+		{"cannot be read: credentials", []func(*situation){see(unread(stop.ClassCredential)), reads(9)}, "wait hold"},
+		{"cannot be read: held", []func(*situation){see(&reading{held: time.Second})}, "wait hold"},
+		{"cannot be read: the API knows nothing of it", []func(*situation){see(unread(stop.ClassNotFound))}, "not_found"},
+		{"cannot be read: caller's fault", []func(*situation){see(unread(stop.ClassCaller))}, "failed"},
+		{"cannot be read, reads run out", []func(*situation){see(unread(stop.ClassTransient)), reads(8)}, "failed"},
+		{"conflict that cannot be read back", []func(*situation){before(stop.ClassConflict, 1, 0, now), see(unread(stop.ClassTransient))}, "wait read"},
+		{"conflict that cannot be read back, reads run out", []func(*situation){before(stop.ClassConflict, 1, 0, now), see(unread(stop.ClassTransient)), reads(8)}, "conflict"},
+		{"lost Stop that cannot be read back, reads run out", []func(*situation){before(stop.ClassTransient, 1, 1, now), see(unread(stop.ClassTransient)), reads(8)}, "failed"},
+		{"lost Stop that cannot be read back, NotAfter passed", []func(*situation){before(stop.ClassTransient, 1, 1, now), see(unread(stop.ClassTransient)), over}, "failed"},
+		{"lost Stop, credentials refused", []func(*situation){before(stop.ClassTransient, 1, 1, now), see(unread(stop.ClassCredential))}, "wait hold"},
+		{"lost Stop, account held, NotAfter passed", []func(*situation){before(stop.ClassTransient, 1, 1, now), see(&reading{held: time.Second}), over}, "failed"},
+	} {
+		t.Run(row.rule, func(t *testing.T) {
+			s := base0()
+			for _, g := range row.given {
+				g(&s)
+			}
+			if got := name(decide(s)); got != row.want {
+				t.Errorf("decided %q, want %q", got, row.want)
+			}
+		})
+	}
+}
+
+func name(d decision) string {
+	switch d.next {
+	case doRead:
+		return "read"
+	case doCall:
+		return "call"
+	case doWait:
+		return "wait " + map[wait]string{waitBackoff: "backoff", waitRead: "read", waitThrottle: "throttle", waitHold: "hold", waitSettle: "settle"}[d.wait]
+	}
+	if d.status == "" {
+		return string(d.outcome)
+	}
+	return fmt.Sprintf("%s %s", d.outcome, d.status)
+}
+
+// TestDecideEverywhere walks through every combination of what a decision
+// depends on and checks what must hold whatever the combination.
+func TestDecideEverywhere(t *testing.T) {
+	statuses := []stop.Status{
+		"", stop.StatusInit, stop.StatusRunning, stop.StatusSuccessful, stop.StatusFailedPause, stop.StatusAutoPause,
+		stop.StatusManualPause, stop.StatusCancelled, stop.StatusFailed, "PONDERING",
+	}
+	var readings []*reading
+	readings = append(readings, nil, &reading{held: time.Second})
+	for _, c := range stop.Classes() {
+		if c != stop.ClassOK {
+			readings = append(readings, unread(c))
+		}
+	}
+	for _, s := range statuses {
+		if s == "" {
+			readings = append(readings, nothing())
+			continue
+		}
+		readings = append(readings, shows(s), rollback(s))
+	}
+	n := 0
+	for _, seen := range readings {
+		for _, last := range append(stop.Classes(), "") {
+			for _, fresh := range []bool{false, seen == nil && last != ""} {
+				for _, attempts := range []int{0, 1, maxAttempts} {
+					for _, unknown := range []int{0, 1} {
+						for bits := range 64 {
+							s := base0()
+							s.seen, s.fresh = seen, fresh
+							s.history = stop.History{Attempts: attempts, Unknown: unknown, CalledAt: now}
+							if last != "" {
+								s.history.Last = &stop.Answer{Class: last, Code: "Some.Code"}
+							}
+							for i, set := range []func(*situation){over, dry, allow, groupOnly, pausedHere, reads(maxReads)} {
+								if bits&(1<<i) != 0 {
+									set(&s)
+								}
+							}
+							check(t, s, decide(s))
+							n++
+						}
+					}
+				}
+			}
+		}
+	}
+	t.Logf("%d situations", n)
+}
+
+func check(t *testing.T, s situation, d decision) {
+	t.Helper()
+	fail := func(rule string) { t.Fatalf("%s: %s in %+v (seen %+v, last %+v)", rule, name(d), s, s.seen, s.history.Last) }
+	past := s.now.After(s.task.NotAfter)
+	known := s.seen != nil && s.seen.held == 0 && s.seen.answer.OK()
+	freshOK := s.fresh && s.history.Last.Class == stop.ClassOK
+	switch {
+	case d.next == doCall && past:
+		fail("no call after NotAfter")
+	case d.next == doCall && s.task.DryRun:
+		fail("no call in a dry run")
+	case d.next == doCall && !known:
+		fail("no call before the activity has been read")
+	case d.next == doCall && s.seen.activity != nil && s.seen.activity.Status.Paused():
+		fail("no call for what stands still")
+	case d.next == doCall && s.seen.activity != nil && s.seen.activity.ActivityType == stop.TypeRollback && !s.task.AllowRollback:
+		fail("no call for a rollback")
+	case d.next == doCall && s.history.Attempts >= maxAttempts:
+		fail("no call when the attempts are used up")
+	case d.next == doEnd && d.outcome == stop.OutcomePaused && !freshOK && s.history.Unknown == 0:
+		fail("paused without a Stop of ours")
+	case d.next == doEnd && d.outcome == stop.OutcomeConflict && known && s.seen.activity != nil && s.seen.activity.Status.Paused():
+		fail("a paused activity is no conflict")
+	case d.next == doEnd && d.outcome == stop.OutcomeConflict && s.history.Unknown > 0 && s.seen == nil:
+		fail("conflict without a read-back")
+	case d.next == doEnd && (s.lastClass() == stop.ClassCredential && s.fresh):
+		fail("refused credentials never end a request")
+	case d.next == doEnd && d.message == "":
+		fail("every end says why")
+	}
+}

@@ -1,0 +1,171 @@
+package handler
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/seed-a7c21902/andon/pkg/stop"
+)
+
+// How long a held account is left alone before the next probe.
+const (
+	firstProbe = 500 * time.Millisecond
+	lastProbe  = 30 * time.Second
+)
+
+// holds are the accounts whose credentials or permissions the API refused.
+// Nothing is called for a held account but one probe at a time, at growing
+// intervals; the probe is simply the next call that is due. Holds are kept by
+// action, for a permission may be missing for one and not for the other.
+type holds struct {
+	log     *slog.Logger
+	metrics *metrics
+
+	mu   sync.Mutex
+	open map[holdKey]*hold
+}
+
+type holdKey struct{ account, action string }
+
+type hold struct {
+	since    time.Time
+	cause    string
+	answer   stop.Answer
+	interval time.Duration
+	next     time.Time
+	probing  bool
+	refused  int
+}
+
+func newHolds(log *slog.Logger, m *metrics) *holds {
+	return &holds{log: log, metrics: m, open: make(map[holdKey]*hold)}
+}
+
+// wait is how long the account must be left alone; zero: call, or probe, now.
+func (h *holds) wait(account, action string) time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.waitLocked(holdKey{account, action})
+}
+
+func (h *holds) waitLocked(k holdKey) time.Duration {
+	held := h.open[k]
+	switch {
+	case held == nil:
+		return 0
+	case held.probing:
+		return max(time.Until(held.next), firstProbe)
+	default:
+		return max(time.Until(held.next), 0)
+	}
+}
+
+// pass is leave to make one call. It must be given back with leave.
+type pass struct {
+	key   holdKey
+	probe bool
+}
+
+// enter asks for leave to call: a pass, or how long to wait before asking
+// again.
+func (h *holds) enter(account, action string) (*pass, time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	k := holdKey{account, action}
+	if wait := h.waitLocked(k); wait > 0 {
+		return nil, wait
+	}
+	held := h.open[k]
+	if held != nil {
+		held.probing = true
+	}
+	return &pass{key: k, probe: held != nil}, 0
+}
+
+// leave says how the call ended; nil: it was not made.
+func (h *holds) leave(p *pass, a *stop.Answer) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	held := h.open[p.key]
+	switch {
+	case held == nil:
+		if a != nil && a.Class == stop.ClassCredential {
+			h.hold(p.key, *a)
+		}
+	case a == nil:
+		held.probing = held.probing && !p.probe
+	case a.Class == stop.ClassCredential:
+		held.refused++
+		held.answer = *a
+		// Calls that were under way when the first refusal came back do not
+		// lengthen the interval.
+		if p.probe {
+			held.interval = min(2*held.interval, lastProbe)
+			held.rest()
+		}
+	case a.Class == stop.ClassTransient || a.Class == stop.ClassThrottled:
+		// No word on the credentials.
+		if p.probe {
+			held.rest()
+		}
+	default:
+		delete(h.open, p.key)
+		h.metrics.breaker.WithLabelValues(p.key.account, held.cause).Set(0)
+		h.log.Info("account released: its credentials work again", "account", p.key.account, "action", p.key.action,
+			"held_for", time.Since(held.since).Round(time.Millisecond), "refusals", held.refused)
+	}
+}
+
+func (h *holds) hold(k holdKey, a stop.Answer) {
+	held := &hold{since: time.Now(), cause: cause(a.Code), answer: a, interval: firstProbe, refused: 1}
+	held.next = held.since.Add(held.interval)
+	h.open[k] = held
+	h.metrics.breaker.WithLabelValues(k.account, held.cause).Set(1)
+	h.log.Error("account held: its credentials were refused; nothing is given up, probing until they work",
+		"account", k.account, "action", k.action, "code", a.Code, "message", a.Message, "api_request", a.RequestID)
+}
+
+// rest ends a probe; the next is due after the interval.
+func (h *hold) rest() {
+	h.probing = false
+	h.next = time.Now().Add(h.interval)
+}
+
+// err names the held accounts.
+func (h *holds) err() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var held []string
+	for k, v := range h.open {
+		held = append(held, fmt.Sprintf("account %s is held since %s: %s refused with %s", k.account, v.since.UTC().Format(time.RFC3339), k.action, say(&v.answer)))
+	}
+	if len(held) == 0 {
+		return nil
+	}
+	slices.Sort(held)
+	return errors.New(strings.Join(held, "; "))
+}
+
+// causes are the labels of the metric andon_breaker_open.
+const (
+	causeAuth       = "authentication"
+	causePermission = "permission"
+	causeSource     = "credentials_source"
+)
+
+func cause(code string) string {
+	family, _, _ := strings.Cut(code, ".")
+	switch {
+	case code == "AuthFailure.UnauthorizedOperation", family == "UnauthorizedOperation":
+		return causePermission
+	case family == "ClientError":
+		return causeSource
+	default:
+		return causeAuth
+	}
+}

@@ -1,0 +1,171 @@
+package handler
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/seed-a7c21902/andon/pkg/stop"
+)
+
+// reader reads activities, many at a time: whoever asks while a read waits
+// for its permit is taken along, up to what one call can carry. So a thousand
+// requests of one second cost a handful of calls, and a lone one waits for
+// nobody.
+type reader struct {
+	api     API
+	permits Permits
+	holds   *holds
+
+	ctx    context.Context //nolint:containedctx // the life of reads that outlive their askers; ended by close
+	cancel context.CancelFunc
+	group  sync.WaitGroup
+
+	mu   sync.Mutex
+	open map[batchKey]*batch
+}
+
+// batchKey is what reads must share to be one call. Reads by activity and
+// reads by group are different calls, and a lane waits for its own permit.
+type batchKey struct {
+	quota   stop.Quota
+	region  string
+	lane    stop.Lane
+	byGroup bool
+}
+
+// batch is a read that has not been sent yet.
+type batch struct {
+	ids  map[string]bool
+	done chan struct{}
+
+	// Set before done is closed.
+	answer stop.Answer
+	held   time.Duration
+	found  map[string]stop.Activity
+}
+
+func newReader(api API, permits Permits, h *holds) *reader {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &reader{api: api, permits: permits, holds: h, ctx: ctx, cancel: cancel, open: make(map[batchKey]*batch)}
+}
+
+func (r *reader) close() {
+	r.cancel()
+	r.group.Wait()
+}
+
+// read returns the activity of the target, or the live one of its group. It
+// returns early, with held set, when ctx ends.
+func (r *reader) read(ctx context.Context, q stop.Quota, t stop.Target, l stop.Lane) reading {
+	key := batchKey{quota: q, region: t.Region, lane: l, byGroup: t.RefreshActivityID == ""}
+	id := t.RefreshActivityID
+	if key.byGroup {
+		id = t.AutoScalingGroupID
+	}
+	b := r.join(key, id)
+	select {
+	case <-b.done:
+	case <-ctx.Done():
+		return reading{held: time.Millisecond}
+	}
+	seen := reading{answer: b.answer, held: b.held}
+	if a, ok := b.found[id]; ok {
+		seen.activity = &a
+	}
+	return seen
+}
+
+// join adds an id to the batch that is open for the key, or opens one.
+func (r *reader) join(key batchKey, id string) *batch {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b := r.open[key]
+	if b == nil || !key.byGroup && len(b.ids) >= stop.MaxActivityIDs && !b.ids[id] {
+		b = &batch{ids: make(map[string]bool), done: make(chan struct{})}
+		r.open[key] = b
+		r.group.Go(func() { r.send(key, b) })
+	}
+	b.ids[id] = true
+	return b
+}
+
+// send makes the call, or calls, of a batch.
+func (r *reader) send(key batchKey, b *batch) {
+	defer close(b.done)
+	scope := stop.Scope{Account: key.quota.Account, Region: key.region}
+	for {
+		page, answer, held := r.page(key, b, &scope)
+		b.answer, b.held = answer, held
+		if held > 0 || !answer.OK() {
+			return
+		}
+		b.keep(key, page.Activities)
+		scope.Offset += len(page.Activities)
+		if len(page.Activities) == 0 || scope.Offset >= page.Total {
+			return
+		}
+	}
+}
+
+// page makes one call. The first closes the batch, once it has its permit.
+func (r *reader) page(key batchKey, b *batch, scope *stop.Scope) (stop.Page, stop.Answer, time.Duration) {
+	account := key.quota.Account
+	if held := r.holds.wait(account, stop.ActionDescribe); held > 0 {
+		r.take(key, b, scope)
+		return stop.Page{}, stop.Answer{}, held
+	}
+	release, err := r.permits.Acquire(r.ctx, stop.ActionDescribe, key.quota, key.lane)
+	r.take(key, b, scope)
+	if err != nil {
+		// Only close ends a read's context.
+		return stop.Page{}, stop.Answer{}, time.Millisecond
+	}
+	defer release()
+	pass, held := r.holds.enter(account, stop.ActionDescribe)
+	if held > 0 {
+		return stop.Page{}, stop.Answer{}, held
+	}
+	page, answer := r.api.Activities(r.ctx, *scope)
+	r.holds.leave(pass, &answer)
+	if answer.Class == stop.ClassThrottled {
+		r.permits.Throttled(stop.ActionDescribe, key.quota)
+	}
+	return page, answer, 0
+}
+
+// take closes the batch to newcomers and says what it asks for. More groups
+// than a filter takes are found by looking at all that is live in the region.
+func (r *reader) take(key batchKey, b *batch, scope *stop.Scope) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.open[key] == b {
+		delete(r.open, key)
+	}
+	switch ids := slices.Sorted(maps.Keys(b.ids)); {
+	case !key.byGroup:
+		scope.ActivityIDs = ids
+	case len(ids) <= stop.MaxGroupIDs:
+		scope.GroupIDs = ids
+	}
+}
+
+// keep sorts what was read by the ids that were asked for. Of several live
+// activities of a group, which the API rules out, the newest counts.
+func (b *batch) keep(key batchKey, activities []stop.Activity) {
+	if b.found == nil {
+		b.found = make(map[string]stop.Activity)
+	}
+	for _, a := range activities {
+		id := a.RefreshActivityID
+		if key.byGroup {
+			id = a.AutoScalingGroupID
+		}
+		if old, ok := b.found[id]; ok && old.CreatedTime.After(a.CreatedTime) {
+			continue
+		}
+		b.found[id] = a
+	}
+}

@@ -1,0 +1,162 @@
+package limiter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/seed-a7c21902/andon/pkg/stop"
+)
+
+// ErrClosed is what Acquire returns once the limiter is closed.
+var ErrClosed = errors.New("limiter is closed")
+
+// Rates outside of these are refused: below, the time between two permits
+// cannot be told as a duration with any use; above, no timer is fine enough.
+const (
+	minRate = 1e-6
+	maxRate = 1e6
+)
+
+// Defaults of Config.
+const (
+	defaultInFlight  = 32
+	defaultBulkShare = 0.05
+)
+
+// Config is what a Limiter needs to know.
+type Config struct {
+	// Rate is how many calls a second may arrive for one (action, account,
+	// endpoint). Required. Above one a second its fraction is dropped.
+	Rate float64
+	// InFlight is how many calls may be in flight at most for one (action,
+	// quota). Zero: 32.
+	InFlight int
+	// BulkShare is the share of the permits that the bulk lane gets while it
+	// waits, at most one half. Zero: 0.05.
+	BulkShare float64
+}
+
+// validate reports everything that is wrong, and fills in the defaults.
+func (c *Config) validate() error {
+	var faults []error
+	if !(c.Rate >= minRate && c.Rate <= maxRate) { // also refuses NaN
+		faults = append(faults, fmt.Errorf("rate is %v calls a second: it must be from %v to %v", c.Rate, minRate, maxRate))
+	}
+	if c.InFlight < 0 {
+		faults = append(faults, fmt.Errorf("calls in flight are %d: they must be at least 1, or 0 for %d", c.InFlight, defaultInFlight))
+	}
+	if !(c.BulkShare >= 0 && c.BulkShare <= 0.5) {
+		faults = append(faults, fmt.Errorf("share of the bulk lane is %v: it must be from 0 to 0.5, 0 meaning %v", c.BulkShare, defaultBulkShare))
+	}
+	if c.InFlight == 0 {
+		c.InFlight = defaultInFlight
+	}
+	if c.BulkShare == 0 {
+		c.BulkShare = defaultBulkShare
+	}
+	return errors.Join(faults...)
+}
+
+// Limiter gives permits. It is safe for concurrent use.
+type Limiter struct {
+	config  Config
+	metrics *metrics
+	log     *slog.Logger
+
+	mu     sync.Mutex
+	gates  map[gateKey]*gate // by mu; a gate is never taken out again
+	closed bool              // by mu
+}
+
+// gateKey is what the API counts separately.
+type gateKey struct {
+	action string
+	quota  stop.Quota
+}
+
+// New returns a Limiter whose metrics are registered with reg. Both reg and
+// log may be nil.
+func New(c Config, reg prometheus.Registerer, log *slog.Logger) (*Limiter, error) {
+	if err := c.validate(); err != nil {
+		return nil, fmt.Errorf("configure limiter: %w", err)
+	}
+	m, err := newMetrics(reg)
+	if err != nil {
+		return nil, fmt.Errorf("register metrics of limiter: %w", err)
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Limiter{config: c, metrics: m, log: log, gates: map[gateKey]*gate{}}, nil
+}
+
+// Acquire waits for leave to make one call of action against q. The call must
+// be begun at once; release must be called when it has ended, however it
+// ended, and not before. Calling release again does nothing.
+//
+// The error is the context's cause, or ErrClosed; release is nil then, and the
+// waiter has cost nobody anything.
+func (l *Limiter) Acquire(ctx context.Context, action string, q stop.Quota, lane stop.Lane) (release func(), err error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	g := l.gate(action, q)
+	if g == nil {
+		return nil, ErrClosed
+	}
+	begun, rank := time.Now(), rankOf(lane)
+	p, err := g.acquire(ctx, rank)
+	if err != nil {
+		return nil, err
+	}
+	l.metrics.waited[rank].Observe(time.Since(begun).Seconds())
+	return func() { g.release(p) }, nil
+}
+
+// Throttled tells the limiter that the API refused a call for its rate. It
+// lowers the rate of that action and quota for a while.
+func (l *Limiter) Throttled(action string, q stop.Quota) {
+	if g := l.gate(action, q); g != nil {
+		g.throttled()
+	}
+}
+
+// Announce makes q known, so that its metrics are there before its first call.
+func (l *Limiter) Announce(q stop.Quota) { l.gate(stop.ActionStop, q) }
+
+// Close ends every wait with ErrClosed and refuses new ones. Permits that are
+// out may still be released. Closing again does nothing.
+func (l *Limiter) Close() {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	// No gate is added from here on.
+	for _, g := range l.gates {
+		g.close()
+	}
+}
+
+// gate returns the gate of an action and quota, nil once the limiter is closed.
+func (l *Limiter) gate(action string, q stop.Quota) *gate {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil
+	}
+	if g := l.gates[gateKey{action, q}]; g != nil {
+		return g
+	}
+	// Whatever is called first, the quota's rate of Stop is shown.
+	for _, key := range []gateKey{{stop.ActionStop, q}, {action, q}} {
+		if l.gates[key] == nil {
+			l.gates[key] = newGate(l.config, key, l.metrics, l.log)
+		}
+	}
+	return l.gates[gateKey{action, q}]
+}

@@ -1,0 +1,214 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/synadia-io/orbit.go/natscontext"
+)
+
+// Config says how to reach the broker and what is wanted of it.
+type Config struct {
+	// URL is one broker or several, separated by commas. Ignored when
+	// InProcess is set.
+	URL string
+	// Creds is the path of a credentials file, Context the name of a context
+	// of the NATS CLI; both may be empty.
+	Creds   string
+	Context string
+	// InProcess is the embedded broker, if there is one.
+	InProcess nats.InProcessConnProvider
+	// InboxPrefix replaces "_INBOX" where permissions ask for it.
+	InboxPrefix string
+	// Name names the connection in the broker's listings.
+	Name string
+	// Replicas of streams and buckets that are made; 0 is 1.
+	Replicas int
+	// AckWait is how long a message may be in hand without a sign of life
+	// before the broker gives it to another worker; 0 is 30 s.
+	AckWait time.Duration
+	// Crash is told "after-result <request>" and "after-ack <request>", for
+	// tests that end the process there; nil does nothing.
+	Crash func(point string)
+	// Registerer takes the metrics, Log the events. Both are required.
+	Registerer prometheus.Registerer
+	Log        *slog.Logger
+}
+
+// Queue is a connection to a broker whose topology has been proven. Its
+// methods may be called from any goroutine.
+type Queue struct {
+	*topology
+	conf    Config
+	metrics *metrics
+	failed  chan error
+	// over ends, with the reason, when the process cannot go on.
+	over   context.Context //nolint:containedctx // the life of the connection, not of a call
+	end    context.CancelCauseFunc
+	loops  loops
+	quotas quotas
+}
+
+// ErrClosed says that the connection is closed for good: the process should
+// end and be started again.
+var ErrClosed = errors.New("the connection to NATS is closed for good")
+
+// ErrPermission says that the broker refuses something that a worker needs.
+var ErrPermission = errors.New("NATS refuses a permission that is needed")
+
+// Open connects, waits for the broker as long as ctx allows, and makes or
+// verifies streams and buckets. It returns an error at once when waiting
+// cannot help: a stream weaker than required, a permission refused.
+func Open(ctx context.Context, c Config) (*Queue, error) {
+	if c.AckWait <= 0 {
+		c.AckWait = 30 * time.Second
+	}
+	c.Replicas = max(c.Replicas, 1)
+	q := &Queue{conf: c, failed: make(chan error, 1)}
+	q.over, q.end = context.WithCancelCause(context.Background())
+	nc, err := dial(c, q.fail)
+	if err != nil {
+		return nil, err
+	}
+	q.topology, err = newTopology(nc, c)
+	if err == nil {
+		err = q.prepare(ctx)
+	}
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	q.metrics = newMetrics(c.Registerer, q)
+	return q, nil
+}
+
+// prepare proves the topology; it tries again while the broker is away.
+func (q *Queue) prepare(ctx context.Context) error {
+	// A refused permission shows as a timeout at the caller, and as an error
+	// on the connection at once: do not wait for the former.
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(q.over, func() { cancel(context.Cause(q.over)) })()
+	said := false
+	for {
+		err := q.prove(ctx)
+		if q.over.Err() != nil {
+			return context.Cause(q.over)
+		}
+		if err == nil || errors.Is(err, ErrWeaker) || errors.Is(err, ErrPermission) || lasting(err) {
+			return err
+		}
+		select {
+		case <-q.over.Done():
+			return context.Cause(q.over)
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for NATS: %w: %w", context.Cause(ctx), err)
+		case <-time.After(500 * time.Millisecond):
+		}
+		if !said {
+			said = true
+			q.conf.Log.Warn("waiting for NATS", "url", q.where(), "error", err)
+		}
+	}
+}
+
+func (q *Queue) where() string {
+	if q.conf.InProcess != nil {
+		return "embedded"
+	}
+	return q.conf.URL
+}
+
+// dial makes a connection that never gives up. fail is told when it is over
+// all the same, and when the broker refuses a permission.
+func dial(c Config, fail func(error)) (*nats.Conn, error) {
+	log := c.Log
+	opts := []nats.Option{
+		nats.Name(c.Name),
+		nats.MaxReconnects(-1),
+		nats.RetryOnFailedConnect(true),
+		nats.ReconnectWait(250 * time.Millisecond),
+		nats.ReconnectJitter(250*time.Millisecond, 250*time.Millisecond),
+		// What is published while the broker is away must fail here, not be
+		// sent later behind the back of a worker that has tried again.
+		nats.ReconnectBufSize(-1),
+		nats.PingInterval(10 * time.Second),
+		nats.MaxPingsOutstanding(2),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				log.Warn("connection to NATS lost", "error", err)
+			}
+		}),
+		nats.ReconnectHandler(func(nc *nats.Conn) { log.Info("connection to NATS restored", "server", nc.ConnectedServerName()) }),
+		nats.ClosedHandler(func(nc *nats.Conn) { fail(closed(nc.LastError())) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			if errors.Is(err, nats.ErrPermissionViolation) {
+				fail(fmt.Errorf("%w: %w", ErrPermission, err))
+				return
+			}
+			log.Warn("NATS reports", "error", err)
+		}),
+	}
+	if c.InboxPrefix != "" {
+		opts = append(opts, nats.CustomInboxPrefix(c.InboxPrefix))
+	}
+	if c.Creds != "" {
+		opts = append(opts, nats.UserCredentials(c.Creds))
+	}
+	if c.InProcess != nil {
+		opts = append(opts, nats.InProcessServer(c.InProcess))
+	}
+	if c.Context != "" && c.URL == "" && c.InProcess == nil {
+		nc, _, err := natscontext.Connect(c.Context, opts...)
+		if err != nil {
+			return nil, fmt.Errorf("connect by the NATS context %q: %w", c.Context, err)
+		}
+		return nc, nil
+	}
+	nc, err := nats.Connect(c.URL, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to NATS at %s: %w", c.URL, err)
+	}
+	return nc, nil
+}
+
+// closed says why the connection was closed, where that is known.
+func closed(why error) error {
+	if why == nil {
+		return ErrClosed
+	}
+	return fmt.Errorf("%w: %w", ErrClosed, why)
+}
+
+// fail keeps the first fatal error and ends all waiting.
+func (q *Queue) fail(err error) {
+	q.end(err)
+	select {
+	case q.failed <- err:
+	default:
+	}
+}
+
+// Failed delivers the error after which the process cannot go on.
+func (q *Queue) Failed() <-chan error { return q.failed }
+
+// Close sends what is buffered and closes the connection. Work must have
+// returned.
+func (q *Queue) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := q.nc.FlushWithContext(ctx); err != nil {
+		q.conf.Log.Debug("flush before closing", "error", err)
+	}
+	q.nc.SetClosedHandler(nil)
+	q.nc.Close()
+}
+
+// Conn is the connection, for parts that keep agreements of their own on the
+// same broker.
+func (q *Queue) Conn() *nats.Conn { return q.nc }

@@ -1,0 +1,237 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/seed-a7c21902/andon/pkg/stop"
+)
+
+// race runs n at the same time.
+func race(n int, f func(i int)) {
+	var group sync.WaitGroup
+	start := make(chan struct{})
+	for i := range n {
+		group.Go(func() {
+			<-start
+			f(i)
+		})
+	}
+	close(start)
+	group.Wait()
+}
+
+func TestASecondResultChangesNothing(t *testing.T) {
+	t.Parallel()
+	brokers(t, func(t *testing.T, open func(...func(*Config)) *Queue) {
+		q := open()
+		first, second := result("r"), result("r")
+		second.Outcome = stop.OutcomeFailed
+		for _, r := range []stop.Result{first, second} {
+			if err := q.storeResult(t.Context(), r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := q.Result(t.Context(), "r")
+		if err != nil || got.Outcome != first.Outcome {
+			t.Errorf("the result is %+v, %v; want the first", got, err)
+		}
+		if n := metric(t, q, "andon_results_total", "lane=normal", "outcome=failed"); n != 0 {
+			t.Errorf("%v refused results were counted", n)
+		}
+	})
+}
+
+func TestOfRacersOneStoresTheResult(t *testing.T) {
+	t.Parallel()
+	brokers(t, func(t *testing.T, open func(...func(*Config)) *Queue) {
+		queues := []*Queue{open(), open()}
+		const requests, racers = 10, 50
+		for n := range requests {
+			request := fmt.Sprintf("r-%d", n)
+			race(racers, func(i int) {
+				r := result(request)
+				r.Attempts = i
+				q := queues[i%len(queues)]
+				if err := q.storeResult(t.Context(), r); err != nil {
+					t.Errorf("racer %d: %v", i, err)
+				}
+				// Whoever is told that a result stands may acknowledge.
+				if decided, err := q.Decided(t.Context(), request); err != nil || !decided {
+					t.Errorf("racer %d was told of a result that is not there: %v", i, err)
+				}
+			})
+		}
+		var counted float64
+		for _, q := range queues {
+			counted += metric(t, q, "andon_results_total", "lane=normal", "outcome=paused")
+		}
+		if counted != requests {
+			t.Errorf("%v results counted, want %d", counted, requests)
+		}
+		if n := left(t, queues[0], stop.StreamResults); n != requests {
+			t.Errorf("%d results stored, want %d", n, requests)
+		}
+	})
+}
+
+// The refusal of a replicated stream has mostly another code than that of one
+// node. Without knowing it, the loser of a race would never acknowledge.
+func TestReplicatedStreamsRefuseWithTheSecondCode(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a cluster")
+	}
+	t.Parallel()
+	urls := startCluster(t)
+	q := openQueue(t, nil, func(c *Config) { c.URL, c.Replicas = urls, 3 })
+	var constant atomic.Int32
+	for n := 0; n < 50 && constant.Load() == 0; n++ {
+		race(8, func(int) {
+			_, err := q.js.PublishMsg(t.Context(), &nats.Msg{Subject: stop.ResultSubject(fmt.Sprint("r-", n)), Data: []byte("{}")}, jetstream.WithExpectLastSequencePerSubject(0))
+			if refusedWith(err, jetstream.JSErrCodeStreamWrongLastSequenceConstant) {
+				constant.Add(1)
+			}
+		})
+	}
+	if constant.Load() == 0 {
+		t.Error("code 10164 was not seen in 50 races: this test no longer proves anything")
+	}
+}
+
+func TestDecidedAndResult(t *testing.T) {
+	t.Parallel()
+	q := openQueue(t, startBroker(t))
+	if decided, err := q.Decided(t.Context(), "r"); err != nil || decided {
+		t.Errorf("decided before there is a result: %v, %v", decided, err)
+	}
+	if r, err := q.Result(t.Context(), "r"); err != nil || r != nil {
+		t.Errorf("result before there is one: %v, %v", r, err)
+	}
+	want := result("r")
+	want.AutoScalingGroupID, want.Attempts, want.Code = "asg-1", 3, "InternalError"
+	if err := q.storeResult(t.Context(), want); err != nil {
+		t.Fatal(err)
+	}
+	if decided, err := q.Decided(t.Context(), "r"); err != nil || !decided {
+		t.Errorf("not decided: %v", err)
+	}
+	got, err := q.Result(t.Context(), "r")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !got.RequestedAt.Equal(want.RequestedAt) || got.AutoScalingGroupID != want.AutoScalingGroupID || got.Attempts != want.Attempts || got.Code != want.Code {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	// A broker that does not answer must not read as "not decided".
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := q.Decided(ctx, "s"); err == nil {
+		t.Error("no answer of the broker was taken for no result")
+	}
+}
+
+func TestHistoryOfNothingIsNoError(t *testing.T) {
+	t.Parallel()
+	q := openQueue(t, startBroker(t))
+	h, err := q.History(t.Context(), "task.r")
+	if err != nil || h != (stop.History{Key: "task.r"}) {
+		t.Errorf("got %+v, %v", h, err)
+	}
+}
+
+func TestOfTwoHoldersOneBegins(t *testing.T) {
+	t.Parallel()
+	brokers(t, func(t *testing.T, open func(...func(*Config)) *Queue) {
+		queues := []*Queue{open(), open()}
+		const rounds = 20
+		for round := range rounds {
+			var begun, lost atomic.Int32
+			race(8, func(i int) {
+				q := queues[i%len(queues)]
+				// One write a round, and the bucket holds nothing else.
+				h := stop.History{Key: "task.r", Revision: uint64(round), Attempts: round + 1}
+				switch err := q.Begin(t.Context(), &h); {
+				case err == nil:
+					begun.Add(1)
+				case errors.Is(err, ErrLost):
+					lost.Add(1)
+				default:
+					t.Error(err)
+				}
+			})
+			if begun.Load() != 1 || lost.Load() != 7 {
+				t.Fatalf("round %d: %d have begun and %d have lost, want 1 and 7", round, begun.Load(), lost.Load())
+			}
+		}
+	})
+}
+
+func TestBeginCarriesItsRevisionOn(t *testing.T) {
+	t.Parallel()
+	q := openQueue(t, startBroker(t))
+	h := stop.History{Key: "task.r"}
+	for i := range 3 {
+		h.Attempts = i
+		if err := q.Begin(t.Context(), &h); err != nil {
+			t.Fatalf("write %d by the same holder: %v", i, err)
+		}
+	}
+	stale := stop.History{Key: "task.r", Revision: h.Revision - 1}
+	if err := q.Begin(t.Context(), &stale); !errors.Is(err, ErrLost) {
+		t.Errorf("a stale holder: %v, want ErrLost", err)
+	}
+	fresh := stop.History{Key: "task.r"}
+	if err := q.Begin(t.Context(), &fresh); !errors.Is(err, ErrLost) {
+		t.Errorf("a holder that has read nothing: %v, want ErrLost", err)
+	}
+}
+
+func TestOneIdentityIsOneTask(t *testing.T) {
+	t.Parallel()
+	brokers(t, func(t *testing.T, open func(...func(*Config)) *Queue) {
+		queues := []*Queue{open(), open()}
+		const requests = 10
+		for n := range requests {
+			race(12, func(i int) {
+				one := task(fmt.Sprintf("r-%d", n), stop.Lanes()[i%3])
+				one.Quota = quotaOfAccount(fmt.Sprintf("account-%d", i%4))
+				if err := queues[i%2].storeTask(t.Context(), one); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		if n := left(t, queues[0], stop.StreamTasks); n != requests {
+			t.Errorf("%d tasks of %d requests", n, requests)
+		}
+	})
+}
+
+func TestAnAcknowledgedTaskMakesRoomForANewOne(t *testing.T) {
+	t.Parallel()
+	q := openQueue(t, startBroker(t))
+	work(t, q, Worker{
+		Plan: func(_ context.Context, m stop.Message) stop.Verdict {
+			return stop.Verdict{Tasks: []stop.Task{task(string(m.Data), stop.LaneNormal)}}
+		},
+		Execute: func(context.Context, stop.Message) stop.Verdict { return answer("r") },
+	})
+	for range 3 {
+		before := time.Now()
+		publish(t, q, stop.SubjectStop, "r")
+		empty(t, q, stop.StreamStop, stop.StreamTasks)
+		if time.Since(before) > soon {
+			t.Error("the task was held up")
+		}
+	}
+	if n := left(t, q, stop.StreamResults); n != 1 {
+		t.Errorf("%d results, want 1", n)
+	}
+}

@@ -1,0 +1,258 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/seed-a7c21902/andon/pkg/stop"
+)
+
+// ErrWeaker says that a stream exists with settings that would break a
+// promise of the contract.
+var ErrWeaker = errors.New("weaker than required")
+
+const (
+	// resultsLife is how long a result is kept, contract section 1. It must
+	// outlive any redelivery of its request.
+	resultsLife = 30 * 24 * time.Hour
+	// historyLife outlives the retries of a task by far.
+	historyLife = 7 * 24 * time.Hour
+	deadLife    = 90 * 24 * time.Hour
+	mebibyte    = 1 << 20
+)
+
+type topology struct {
+	nc      *nats.Conn
+	js      jetstream.JetStream
+	results jetstream.Stream
+	history jetstream.KeyValue
+	conf    Config
+}
+
+func newTopology(nc *nats.Conn, c Config) (*topology, error) {
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(5*time.Second))
+	if err != nil {
+		return nil, fmt.Errorf("open JetStream: %w", err)
+	}
+	return &topology{nc: nc, js: js, conf: c}, nil
+}
+
+// streams are the wanted streams. Every limit on size refuses the new rather
+// than dropping the old, except in the dead letters, which must never stand
+// in the way of a result.
+func streams(replicas int) []jetstream.StreamConfig {
+	base := jetstream.StreamConfig{Storage: jetstream.FileStorage, Replicas: replicas, Discard: jetstream.DiscardNew, AllowDirect: true}
+	requests, tasks, results, dead := base, base, base, base
+
+	requests.Name, requests.Subjects = stop.StreamStop, []string{stop.SubjectStop, stop.SubjectStop + ".>"}
+	requests.Description = "requests to pause an instance refresh"
+	requests.Retention, requests.MaxBytes = jetstream.WorkQueuePolicy, 512*mebibyte
+	requests.Duplicates = time.Hour
+
+	tasks.Name, tasks.Subjects = stop.StreamTasks, []string{stop.SubjectTasks + ".>"}
+	tasks.Description = "planned requests, by quota and lane"
+	tasks.Retention, tasks.MaxBytes = jetstream.WorkQueuePolicy, 512*mebibyte
+
+	results.Name, results.Subjects = stop.StreamResults, []string{stop.SubjectResults + ".>"}
+	results.Description = "one terminal result a request"
+	results.Retention, results.MaxBytes, results.MaxAge = jetstream.LimitsPolicy, 2048*mebibyte, resultsLife
+	results.MaxMsgsPerSubject, results.DiscardNewPerSubject = 1, true
+
+	dead.Name, dead.Subjects = stop.StreamDead, []string{stop.SubjectDead + ".>"}
+	dead.Description = "requests that were given up or could not be read"
+	dead.Retention, dead.MaxBytes, dead.MaxAge = jetstream.LimitsPolicy, 256*mebibyte, deadLife
+	dead.Discard = jetstream.DiscardOld
+
+	return []jetstream.StreamConfig{requests, tasks, results, dead}
+}
+
+// prove makes what is missing and refuses what is weaker.
+func (t *topology) prove(ctx context.Context) error {
+	for _, want := range streams(t.conf.Replicas) {
+		s, err := t.ensureStream(ctx, want)
+		if err != nil {
+			return err
+		}
+		if want.Name == stop.StreamResults {
+			t.results = s
+		}
+	}
+	kv, err := t.ensureBucket(ctx, jetstream.KeyValueConfig{
+		Bucket: stop.BucketHistory, Description: "what tasks have been through",
+		TTL: historyLife, MaxBytes: 128 * mebibyte, Storage: jetstream.FileStorage, Replicas: t.conf.Replicas,
+	})
+	if err != nil {
+		return err
+	}
+	t.history = kv
+	return t.ensurePlanConsumer(ctx)
+}
+
+func (t *topology) ensurePlanConsumer(ctx context.Context) error {
+	return t.ensureConsumer(ctx, planSource())
+}
+
+func (t *topology) ensureStream(ctx context.Context, want jetstream.StreamConfig) (jetstream.Stream, error) {
+	s, err := t.js.Stream(ctx, want.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		s, err = t.js.CreateStream(ctx, want)
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			// Another worker was faster, or the name is taken: look again.
+			s, err = t.js.Stream(ctx, want.Name)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", want.Name, permission(err))
+	}
+	if lacks := weaknesses(s.CachedInfo().Config, want); len(lacks) > 0 {
+		return nil, fmt.Errorf("stream %s is %w: %s; change it with \"nats stream edit\", or let andon make it anew under a free name",
+			want.Name, ErrWeaker, strings.Join(lacks, "; "))
+	}
+	return s, nil
+}
+
+func (t *topology) ensureBucket(ctx context.Context, want jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
+	kv, err := t.js.KeyValue(ctx, want.Bucket)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		kv, err = t.js.CreateKeyValue(ctx, want)
+		if errors.Is(err, jetstream.ErrBucketExists) {
+			kv, err = t.js.KeyValue(ctx, want.Bucket)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("bucket %s: %w", want.Bucket, permission(err))
+	}
+	status, err := kv.Status(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("bucket %s: %w", want.Bucket, permission(err))
+	}
+	have := status.Config()
+	var lacks []string
+	if have.Storage != want.Storage {
+		lacks = append(lacks, fmt.Sprintf("storage is %v, want %v", have.Storage, want.Storage))
+	}
+	if have.Replicas < want.Replicas {
+		lacks = append(lacks, fmt.Sprintf("replicas is %d, want %d", have.Replicas, want.Replicas))
+	}
+	if shorter(have.TTL, want.TTL) {
+		lacks = append(lacks, fmt.Sprintf("max age is %v, want %s", have.TTL, age(want.TTL)))
+	}
+	if len(lacks) > 0 {
+		return nil, fmt.Errorf("bucket %s is %w: %s; edit the stream KV_%s", want.Bucket, ErrWeaker, strings.Join(lacks, "; "), want.Bucket)
+	}
+	return kv, nil
+}
+
+// weaknesses lists in which ways a live stream breaks what is wanted. Larger
+// limits, more replicas or further subjects are nobody's business.
+func weaknesses(have, want jetstream.StreamConfig) []string {
+	var lacks []string
+	lack := func(bad bool, name string, is, must any) {
+		if bad {
+			lacks = append(lacks, fmt.Sprintf("%s is %v, want %v", name, is, must))
+		}
+	}
+	lack(have.Retention != want.Retention, "retention", have.Retention, want.Retention)
+	lack(have.Storage != want.Storage, "storage", have.Storage, want.Storage)
+	lack(have.Discard != want.Discard && want.Discard == jetstream.DiscardNew, "discard", have.Discard, want.Discard)
+	lack(have.Replicas < want.Replicas, "replicas", have.Replicas, want.Replicas)
+	lack(shorter(have.MaxAge, want.MaxAge), "max age", have.MaxAge, age(want.MaxAge))
+	lack(want.MaxMsgsPerSubject > 0 && have.MaxMsgsPerSubject != want.MaxMsgsPerSubject, "messages per subject", have.MaxMsgsPerSubject, want.MaxMsgsPerSubject)
+	lack(want.MaxMsgsPerSubject <= 0 && have.MaxMsgsPerSubject > 0 && have.Discard == jetstream.DiscardOld, "messages per subject", have.MaxMsgsPerSubject, "no limit")
+	lack(want.DiscardNewPerSubject && !have.DiscardNewPerSubject, "discard new per subject", have.DiscardNewPerSubject, true)
+	lack(have.NoAck, "no ack", have.NoAck, false)
+	lack(have.Sealed, "sealed", have.Sealed, false)
+	for _, s := range want.Subjects {
+		lack(!covered(s, have.Subjects), "subjects", strings.Join(have.Subjects, " "), s)
+	}
+	return lacks
+}
+
+// shorter compares ages where zero means for ever.
+func shorter(have, want time.Duration) bool {
+	return have != 0 && (want == 0 || have < want)
+}
+
+func age(d time.Duration) string {
+	if d == 0 {
+		return "no limit"
+	}
+	return "at least " + d.String()
+}
+
+// covered reports whether a subject stands in the list or under one of its
+// ">" wildcards.
+func covered(subject string, list []string) bool {
+	return slices.ContainsFunc(list, func(s string) bool {
+		prefix, open := strings.CutSuffix(s, ">")
+		return s == subject || open && strings.HasPrefix(subject, prefix) && subject != prefix
+	})
+}
+
+// ensureConsumer makes a consumer, or brings one that somebody changed back
+// to what a worker needs: consumers are andon's own. One that is as it must be
+// is left alone, and so is a pause, which is how operators stop the fleet.
+func (t *topology) ensureConsumer(ctx context.Context, s source) error {
+	want := jetstream.ConsumerConfig{
+		Durable:       s.durable,
+		FilterSubject: s.filter,
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       t.conf.AckWait,
+		// A request ends by a result, never by a count of deliveries.
+		MaxDeliver: -1,
+		// Messages that wait for their retry count as pending too.
+		MaxAckPending: 5000,
+		MaxWaiting:    512,
+		Metadata:      s.metadata(),
+	}
+	cons, err := t.js.Consumer(ctx, s.stream, s.durable)
+	if err == nil {
+		have := cons.CachedInfo().Config
+		if unchanged(have, want) {
+			return nil
+		}
+		want.PauseUntil = have.PauseUntil
+	}
+	if err == nil || errors.Is(err, jetstream.ErrConsumerNotFound) {
+		_, err = t.js.CreateOrUpdateConsumer(ctx, s.stream, want)
+	}
+	if err != nil {
+		return fmt.Errorf("consumer %s of %s: %w", s.durable, s.stream, permission(err))
+	}
+	return nil
+}
+
+// unchanged reports whether a consumer is as it was made, in all that can be
+// changed and matters.
+func unchanged(have, want jetstream.ConsumerConfig) bool {
+	return have.FilterSubject == want.FilterSubject && len(have.FilterSubjects) == 0 &&
+		have.AckPolicy == want.AckPolicy && have.AckWait == want.AckWait && len(have.BackOff) == 0 &&
+		have.MaxDeliver == want.MaxDeliver && have.MaxAckPending == want.MaxAckPending &&
+		have.MaxRequestBatch == 0 && have.MaxRequestExpires == 0 && have.MaxRequestMaxBytes == 0 &&
+		have.InactiveThreshold == 0 && !have.HeadersOnly && have.RateLimit == 0 && len(have.PriorityGroups) == 0 && have.Replicas == want.Replicas &&
+		have.Metadata[metaQuota] == want.Metadata[metaQuota]
+}
+
+// lasting reports whether asking the broker again cannot help.
+func lasting(err error) bool {
+	if errors.Is(err, nats.ErrAuthorization) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
+		return true
+	}
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	// 503 is a cluster that is still forming.
+	return ok && api.Code >= 400 && api.Code < 500
+}
+
+func permission(err error) error {
+	if errors.Is(err, nats.ErrPermissionViolation) {
+		return fmt.Errorf("%w: %w", ErrPermission, err)
+	}
+	return err
+}

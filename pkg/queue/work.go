@@ -1,0 +1,297 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/seed-a7c21902/andon/pkg/stop"
+)
+
+// Worker is what the loops feed messages to.
+type Worker struct {
+	// Plan looks at requests, Execute at tasks.
+	Plan    stop.Step
+	Execute stop.Step
+	// GiveUp ends a message whose handling has crashed again and again.
+	GiveUp func(m stop.Message, cause error) stop.Verdict
+	// Gate waits until tasks of the account may be fetched. It returns soon
+	// after ctx is done.
+	Gate func(ctx context.Context, account string)
+	// Slots is how many messages of one consumer are in hand at most. The
+	// broker keeps the rest, so that other workers can have it.
+	Slots int
+}
+
+// maxPanics is how often handling a message may crash before it is given up.
+const maxPanics = 3
+
+// Work feeds requests and tasks to the worker until ctx is done, then hands
+// back what has not been begun and returns when all else is settled. It
+// returns an error only when the process cannot go on.
+func (q *Queue) Work(ctx context.Context, w Worker) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	group, ctx := errgroup.WithContext(ctx)
+	q.quotas.mu.Lock()
+	q.quotas.added = make(chan stop.Quota, quotaChannelSize)
+	for _, quota := range q.quotas.known {
+		q.quotas.added <- quota
+	}
+	q.quotas.mu.Unlock()
+
+	group.Go(func() error {
+		select {
+		case <-q.over.Done():
+			return context.Cause(q.over)
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	group.Go(func() error { q.loop(ctx, planSource(), w.Slots, w.Plan, w); return nil })
+	group.Go(func() error { q.discover(ctx); return nil })
+	group.Go(func() error {
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case quota := <-q.quotas.added:
+				for _, l := range stop.Lanes() {
+					group.Go(func() error { q.loop(ctx, taskSource(quota, l), w.Slots, w.Execute, w); return nil })
+				}
+			}
+		}
+	})
+	return group.Wait()
+}
+
+// loop works off one consumer. A consumer that was deleted, or that the
+// broker no longer serves, is made again; one that somebody changed is brought
+// back when it is looked at, once each AckWait.
+func (q *Queue) loop(ctx context.Context, s source, slots int, step stop.Step, w Worker) {
+	hands := newHands(q, s, slots)
+	defer hands.wait()
+	stopBeating := hands.beat(q.conf.AckWait / 3)
+	defer stopBeating()
+	l := q.loops.add(s.durable)
+	defer q.loops.remove(s.durable)
+
+	var p *puller
+	defer func() {
+		if p != nil {
+			p.close()
+		}
+	}()
+	var looked time.Time
+	for trouble := 0; ctx.Err() == nil; {
+		var err error
+		if p == nil {
+			p, err = newPuller(q.nc, s, slots)
+		}
+		if err == nil && time.Since(looked) >= q.conf.AckWait {
+			err = q.ensureConsumer(ctx, s)
+			looked = time.Now()
+		}
+		if err == nil {
+			err = q.fetch(ctx, p, s, hands, step, w)
+		}
+		if err == nil || ctx.Err() != nil {
+			l.alive(nil)
+			trouble = 0
+			continue
+		}
+		looked = time.Time{}
+		trouble++
+		l.alive(err)
+		if trouble == 1 {
+			q.conf.Log.Warn("consumer in trouble, trying again", "consumer", s.durable, "error", err)
+		}
+		pause(ctx, min(time.Duration(trouble)*100*time.Millisecond, 2*time.Second))
+	}
+}
+
+// fetch asks for as many messages as can be taken in hand and starts each.
+func (q *Queue) fetch(ctx context.Context, p *puller, s source, h *hands, step stop.Step, w Worker) error {
+	if s.lane != "" && w.Gate != nil {
+		w.Gate(ctx, s.quota.Account)
+	}
+	free := h.free(ctx)
+	if free == 0 {
+		return nil
+	}
+	return p.pull(ctx, free, func(d *delivery) {
+		h.take(d, func(t *inHand) { q.handle(ctx, s, t, step, w) })
+	})
+}
+
+func (q *Queue) handle(ctx context.Context, s source, t *inHand, step stop.Step, w Worker) {
+	msg := t.delivery.msg
+	meta, err := msg.Metadata()
+	if err != nil {
+		// Not a message of a consumer: nothing can be acknowledged.
+		q.conf.Log.Error("message without metadata", "subject", msg.Subject, "error", err)
+		return
+	}
+	m := stop.Message{
+		Subject: msg.Subject, Data: msg.Data, Header: msg.Header,
+		Stored: meta.Timestamp, Sequence: meta.Sequence.Stream, Delivered: int(min(meta.NumDelivered, 1<<30)), //nolint:gosec // bounded just here
+	}
+	lane := s.laneOf(m.Subject)
+	q.metrics.inFlight.WithLabelValues(string(lane)).Inc()
+	defer q.metrics.inFlight.WithLabelValues(string(lane)).Dec()
+
+	v, crash := run(ctx, step, m)
+	if crash != nil {
+		v = q.crashed(ctx, s, m, crash, w)
+	}
+	q.settle(t, m, v)
+}
+
+// run calls a step and turns a panic into an error.
+func run(ctx context.Context, step stop.Step, m stop.Message) (v stop.Verdict, crash error) {
+	defer func() {
+		if p := recover(); p != nil {
+			crash = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return step(ctx, m), nil
+}
+
+// crashed counts a panic on the message's account, where a restart does not
+// forget it, and gives the message up after a few: one broken message hurts
+// itself only.
+func (q *Queue) crashed(ctx context.Context, s source, m stop.Message, crash error, w Worker) stop.Verdict {
+	q.metrics.panics.Inc()
+	q.conf.Log.Error("handling a message crashed", "stream", s.stream, "sequence", m.Sequence, "error", crash)
+	key := fmt.Sprintf("panic.%s.%d", s.stream, m.Sequence)
+	h, err := q.History(ctx, key)
+	if err != nil {
+		return stop.Verdict{Retry: time.Second}
+	}
+	h.Attempts++
+	if h.Attempts < maxPanics {
+		return stop.Verdict{Retry: time.Duration(h.Attempts) * time.Second, History: &h}
+	}
+	v, again := run(ctx, func(context.Context, stop.Message) stop.Verdict { return w.GiveUp(m, crash) }, m)
+	if again != nil {
+		q.conf.Log.Error("giving up a message crashed", "stream", s.stream, "sequence", m.Sequence, "error", again)
+		return stop.Verdict{Retry: time.Minute}
+	}
+	return v
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// hands are the messages of one consumer that a worker holds.
+type hands struct {
+	queue *Queue
+	slots chan struct{}
+	group sync.WaitGroup
+
+	mu   sync.Mutex
+	held map[*inHand]struct{}
+}
+
+// inHand is one message between its delivery and its settlement.
+type inHand struct {
+	delivery *delivery
+
+	mu   sync.Mutex
+	beat time.Time // when the broker last heard of it
+}
+
+func newHands(q *Queue, s source, slots int) *hands {
+	return &hands{queue: q, slots: make(chan struct{}, slots), held: make(map[*inHand]struct{})}
+}
+
+// free waits for an empty slot and says how many there are; zero when ctx is
+// done first.
+func (h *hands) free(ctx context.Context) int {
+	select {
+	case h.slots <- struct{}{}:
+		<-h.slots
+		return cap(h.slots) - len(h.slots)
+	case <-ctx.Done():
+		return 0
+	}
+}
+
+// take starts work on a message. No more is asked for than there are slots;
+// what comes all the same, late from a pull that was thought lost, goes back.
+func (h *hands) take(d *delivery, work func(*inHand)) {
+	select {
+	case h.slots <- struct{}{}:
+	default:
+		_ = d.giveBack(shortestRetry) // at worst it comes again after AckWait
+		return
+	}
+	t := &inHand{delivery: d, beat: time.Now()}
+	h.mu.Lock()
+	h.held[t] = struct{}{}
+	h.mu.Unlock()
+	h.group.Go(func() {
+		defer func() {
+			h.mu.Lock()
+			delete(h.held, t)
+			h.mu.Unlock()
+			<-h.slots
+		}()
+		work(t)
+	})
+}
+
+// beat tells the broker at each tick that the messages in hand are alive.
+func (h *hands) beat(every time.Duration) (stopBeating func()) {
+	done := make(chan struct{})
+	var group sync.WaitGroup
+	group.Go(func() {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				h.tell()
+			}
+		}
+	})
+	return func() { close(done); group.Wait() }
+}
+
+func (h *hands) tell() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for t := range h.held {
+		t.alive(h.queue.conf.AckWait)
+	}
+}
+
+// alive extends the delivery, unless it has lapsed: then the message may be in
+// other hands, and a sign of life from these would be a lie.
+func (t *inHand) alive(ackWait time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if time.Since(t.beat) < ackWait && t.delivery.inProgress() == nil {
+		t.beat = time.Now()
+	}
+}
+
+// ours reports whether the delivery is still this worker's.
+func (t *inHand) ours(ackWait time.Duration) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return time.Since(t.beat) < ackWait
+}
+
+// wait returns when every message has been settled.
+func (h *hands) wait() { h.group.Wait() }

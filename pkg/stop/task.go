@@ -1,0 +1,110 @@
+package stop
+
+import (
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Lane orders the tasks of one quota: urgent before normal before bulk.
+type Lane string
+
+// The three lanes.
+const (
+	LaneUrgent Lane = "urgent"
+	LaneNormal Lane = "normal"
+	LaneBulk   Lane = "bulk"
+)
+
+// Lanes lists the lanes, first come first served among them.
+func Lanes() []Lane { return []Lane{LaneUrgent, LaneNormal, LaneBulk} }
+
+// Actions of the API that andon calls. They are also metric labels.
+const (
+	ActionStop     = "StopInstanceRefresh"
+	ActionDescribe = "DescribeRefreshActivities"
+)
+
+// Quota is what the API counts calls against: the account (its sub-account)
+// and the access endpoint, whatever region the resource is in. Each action
+// has a budget of its own within it.
+// Source: https://cloud.tencent.com/document/product/1278/109059
+type Quota struct {
+	Account string `json:"Account"`
+	// Endpoint is the access endpoint as a URL, "{region}" already replaced.
+	Endpoint string `json:"Endpoint"`
+}
+
+// Token is the quota as one subject token: letters, digits, "-" and "_" only.
+// The account stands in it to the letter, so that no two accounts share one.
+func (q Quota) Token() string {
+	host := q.Endpoint
+	if u, err := url.Parse(q.Endpoint); err == nil && u.Host != "" {
+		host = u.Host
+	}
+	return token(q.Account) + "_" + strings.ReplaceAll(token(host), "_", "-")
+}
+
+func token(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '-' || r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
+			return r
+		}
+		return '-'
+	}, s)
+}
+
+// Task is one activity to stop, for one request, in one lane, against one
+// quota. It is made once by the plan and never changes.
+type Task struct {
+	// Request is the identity of the request. Sequence is where the request
+	// stood in its stream: two messages with the same identity differ in it.
+	Request  string `json:"Request"`
+	Sequence uint64 `json:"Sequence"`
+	Target   Target `json:"Target"`
+	Lane     Lane   `json:"Lane"`
+	Quota    Quota  `json:"Quota"`
+
+	Reason        string `json:"Reason,omitempty"`
+	RequestedBy   string `json:"RequestedBy,omitempty"`
+	Incident      string `json:"Incident,omitempty"`
+	Traceparent   string `json:"Traceparent,omitempty"`
+	DryRun        bool   `json:"DryRun,omitempty"`
+	AllowRollback bool   `json:"AllowRollback,omitempty"`
+
+	// RequestedAt is the stored time of the request; NotAfter ends its life;
+	// StartedAt is when the plan first looked at it.
+	RequestedAt time.Time `json:"RequestedAt"`
+	NotAfter    time.Time `json:"NotAfter"`
+	StartedAt   time.Time `json:"StartedAt"`
+
+	// Seen is the activity as the plan read it, nil where the API showed none.
+	Seen *Activity `json:"Seen,omitempty"`
+}
+
+// History is what a task has been through. Deliveries of its message are not
+// attempts: waiting, throttling, refused credentials and crashes of a worker
+// cost a delivery but no attempt.
+type History struct {
+	// Attempts counts calls that were answered, or not, on the task's account.
+	Attempts int `json:"Attempts,omitempty"`
+	// Unknown counts calls that may have been executed without our knowing.
+	Unknown int `json:"Unknown,omitempty"`
+	// Reads counts read-backs in a row that failed.
+	Reads int `json:"Reads,omitempty"`
+	// Calling is set before a call and cleared by its answer. Found set, it
+	// says that a worker died between the two.
+	Calling bool `json:"Calling,omitempty"`
+	// CalledAt is when the last call was begun.
+	CalledAt time.Time `json:"CalledAt,omitzero"`
+	// Last is the last answer to the task's own call, nil before the first.
+	Last *Answer `json:"Last,omitempty"`
+	// Holds counts refusals of the account's credentials.
+	Holds int `json:"Holds,omitempty"`
+
+	// Key names the history in its bucket.
+	Key string `json:"-"`
+	// Revision is where the history was stored; a writer whose revision is
+	// stale has lost the task to another worker. Zero: never stored.
+	Revision uint64 `json:"-"`
+}

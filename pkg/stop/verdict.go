@@ -1,0 +1,47 @@
+package stop
+
+import (
+	"context"
+	"time"
+)
+
+// Message is a message without its broker: what a step may know of it.
+type Message struct {
+	Subject string
+	Data    []byte
+	Header  map[string][]string
+	// Stored is when JetStream stored it, Sequence where in its stream.
+	Stored   time.Time
+	Sequence uint64
+	// Delivered counts deliveries, this one included. It is not a number of
+	// attempts: a waiting or handed-back message is delivered again too.
+	Delivered int
+}
+
+// Verdict is what a step wants done with its message. The queue stores first
+// and acknowledges after; a step cannot acknowledge. The zero Verdict asks
+// for the message to come again, so that a forgotten return loses nothing.
+type Verdict struct {
+	// Tasks, DeadLetters and Results are stored, in that order, then the
+	// message is acknowledged.
+	Tasks       []Task
+	DeadLetters []DeadLetter
+	Results     []Result
+	// Settled acknowledges a message that needs nothing stored: the request
+	// has its result already.
+	Settled bool
+
+	// Retry asks for the message again after this delay (at least a
+	// millisecond), once History, if any, has been stored.
+	Retry   time.Duration
+	History *History
+}
+
+// Final reports whether the verdict ends in an acknowledgement.
+func (v Verdict) Final() bool {
+	return v.Retry <= 0 && (v.Settled || len(v.Tasks)+len(v.DeadLetters)+len(v.Results) > 0)
+}
+
+// Step looks at one message and says what must become of it. It returns soon
+// after its context is done, and never acknowledges.
+type Step func(ctx context.Context, m Message) Verdict

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -26,11 +27,20 @@ func accountsOf(ctx context.Context, c Config, getenv func(string) string, log *
 			accounts[name] = asapi.CVMRole(a.CVMRole)
 		}
 	}
+	var faults []error
+	for name, a := range accounts {
+		if err := a.Check(ctx, log); err != nil {
+			faults = append(faults, fmt.Errorf("account %s: %w", name, err))
+		}
+	}
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
 	if _, ok := accounts[stop.DefaultAccount]; ok {
 		return accounts, nil
 	}
 	a, err := asapi.Default(ctx, getenv, log)
-	if err != nil && len(accounts) > 0 {
+	if errors.Is(err, asapi.ErrNone) && len(accounts) > 0 {
 		log.Info("there is no default account; requests must name one", "reason", err)
 		return accounts, nil
 	}

@@ -119,7 +119,7 @@ func settings(c *Config) []group {
 			{"nats-context", "NATS_CONTEXT", "NAME", "context of the NATS CLI, instead of --nats-url", "none", text(&c.NATSContext)},
 			{"nats-inbox-prefix", "ANDON_NATS_INBOX_PREFIX", "SUBJECT", "prefix of answers, where permissions ask for one", "_INBOX", text(&c.NATSInboxPrefix)},
 			{"nats-listen", "ANDON_NATS_LISTEN", "HOST:PORT", `where the embedded server listens; "off" opens no port`, "", text(&c.NATSListen)},
-			{"store-dir", "ANDON_STORE_DIR", "DIR", "where the embedded server keeps its files", "$XDG_STATE_HOME/andon, else ~/.local/state/andon", text(&c.StoreDir)},
+			{"store-dir", "ANDON_STORE_DIR", "DIR", "where the embedded server keeps its files", "$XDG_STATE_HOME/andon, else ~/.local/state/andon; below it in simulated with --simulate", text(&c.StoreDir)},
 			{"replicas", "ANDON_REPLICAS", "N", "replicas of the streams on a cluster", "", whole(&c.Replicas)},
 		}},
 		{"API", []setting{
@@ -235,6 +235,11 @@ func (c *Config) settle() {
 		c.NATSContext = ""
 	case context > url:
 		c.NATSURL = ""
+	}
+	// What a rehearsal asked for must never be found by a worker that means it,
+	// nor the rehearsal's results be taken for real ones.
+	if c.Simulate && c.by("store-dir") == byDefault && c.StoreDir != "" {
+		c.StoreDir = filepath.Join(c.StoreDir, "simulated")
 	}
 }
 

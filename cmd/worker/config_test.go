@@ -164,6 +164,21 @@ func TestStoreDir(t *testing.T) {
 	}
 }
 
+func TestARehearsalHasAStoreOfItsOwn(t *testing.T) {
+	real, _, err := load(nil, home(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rehearsal, _, err := load([]string{"--simulate"}, home(nil))
+	if err != nil || rehearsal.StoreDir == real.StoreDir {
+		t.Errorf("store %s for both, error %v", rehearsal.StoreDir, err)
+	}
+	given, _, err := load([]string{"--simulate", "--store-dir", "/srv/andon"}, home(nil))
+	if err != nil || given.StoreDir != "/srv/andon" {
+		t.Errorf("given store became %s, error %v", given.StoreDir, err)
+	}
+}
+
 func TestMoreExplicitBrokerWins(t *testing.T) {
 	url := map[string]string{"NATS_URL": "nats://shell:4222"}
 	c, _, err := load([]string{"--nats-context", "prod"}, home(url))

@@ -408,3 +408,32 @@ func TestAWorkerStopsAtOnceAndHandsBack(t *testing.T) {
 		t.Errorf("%d Stops for %d requests", n, requests)
 	}
 }
+
+// However many requests wait, reading their activities costs a few calls.
+func TestReadsAreShared(t *testing.T) {
+	t.Parallel()
+	const requests = 200
+	r := newRig(t, requests, func(sc *simulator.Scenario) { sc.Quota.Off = false })
+	r.work("--rate", "20")
+	var ids []string
+	for i := range requests {
+		g, a := names(i)
+		payload := fmt.Sprintf(`{"Id":"r%d","AutoScalingGroupId":%q,"DryRun":true`, i, g)
+		if i%2 == 0 {
+			payload += fmt.Sprintf(`,"RefreshActivityId":%q`, a)
+		}
+		ids = append(ids, fmt.Sprintf("r%d", i))
+		r.publish("as.refresh.stop", payload+"}")
+	}
+	r.await(10*time.Second, ids...)
+	for _, id := range ids {
+		if got := r.result(id, 0); got.Outcome != stop.OutcomeWouldPause {
+			t.Errorf("%s: %s (%s)", id, got.Outcome, got.Message)
+		}
+	}
+	reads := r.sim.Arrivals()
+	if len(reads) > 40 {
+		t.Errorf("%d reads for %d requests", len(reads), requests)
+	}
+	t.Logf("%d reads for %d requests", len(reads), requests)
+}

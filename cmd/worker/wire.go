@@ -72,6 +72,9 @@ func work(ctx context.Context, c Config, getenv func(string) string, log *slog.L
 		return fmt.Errorf("%w: %w", errConfig, err)
 	}
 	defer permits.Close()
+	for _, quota := range api.Quotas() {
+		permits.Announce(quota)
+	}
 
 	h := handler.New(handler.Config{
 		Worker: name, Defaults: stop.Defaults{Region: c.Region, DryRun: c.DryRun}, Registerer: reg, Log: log,
@@ -107,6 +110,9 @@ func newAPI(ctx context.Context, c Config, getenv func(string) string, reg prome
 			return nil, nil, err
 		}
 		closeAll, c.Endpoint = sim.close, sim.endpoint
+		if !c.Embedded() {
+			log.Warn("requests on this broker are answered from the simulated API: their groups are not paused")
+		}
 		accounts = map[string]asapi.Account{stop.DefaultAccount: asapi.Static("simulator", sim.secretID, asapi.Secret(sim.secretKey), "")}
 	} else if accounts, err = accountsOf(ctx, c, getenv, log); err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", errConfig, err)

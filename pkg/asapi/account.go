@@ -31,6 +31,7 @@ type Account struct {
 	Recheck time.Duration
 
 	static bool
+	path   string // of the file, where it is one
 }
 
 // recheckFiles is how long a changed file may go unnoticed.
@@ -49,7 +50,7 @@ func File(path, section string) Account {
 	if section == "" {
 		section = "default"
 	}
-	return Account{Name: "file " + path, Recheck: recheckFiles, Fetch: func(context.Context) (Credential, error) {
+	return Account{Name: "file " + path, path: path, Recheck: recheckFiles, Fetch: func(context.Context) (Credential, error) {
 		f, err := os.Open(path)
 		if err != nil {
 			return Credential{}, fmt.Errorf("credentials file: %w", err)
@@ -91,7 +92,7 @@ func readSection(r io.Reader, section string) (map[string]string, error) {
 
 // TCCLI is a credential file of the tccli command line.
 func TCCLI(path string) Account {
-	return Account{Name: "tccli profile " + path, Recheck: recheckFiles, Fetch: func(context.Context) (Credential, error) {
+	return Account{Name: "tccli profile " + path, path: path, Recheck: recheckFiles, Fetch: func(context.Context) (Credential, error) {
 		data, err := os.ReadFile(path)
 		if err != nil {
 			return Credential{}, fmt.Errorf("tccli profile: %w", err)
@@ -200,6 +201,9 @@ func complete(c Credential, where, idName, keyName string) (Credential, error) {
 	return c, nil
 }
 
+// ErrNone says that no place has credentials.
+var ErrNone = errors.New("no credentials")
+
 // Default is the account for which nothing was configured: the first of the
 // places in which Tencent's own tools look that has something. A place that is
 // there but incomplete is an error: going on would use somebody else's keys.
@@ -221,9 +225,11 @@ func Default(ctx context.Context, getenv func(string) string, log *slog.Logger) 
 	tccli := TCCLIPath(home, getenv("TCCLI_PROFILE"))
 	switch {
 	case named || exists(file):
-		return checked(ctx, File(file, ""), file, log)
+		a := File(file, "")
+		return a, a.Check(ctx, log)
 	case exists(tccli):
-		return checked(ctx, TCCLI(tccli), tccli, log)
+		a := TCCLI(tccli)
+		return a, a.Check(ctx, log)
 	case getenv("TKE_ROLE_ARN") != "":
 		return OIDC(), nil
 	}
@@ -234,17 +240,24 @@ func Default(ctx context.Context, getenv func(string) string, log *slog.Logger) 
 	if _, err := role.Fetch(probe); err == nil {
 		return role, nil
 	}
-	return Account{}, fmt.Errorf("no credentials: looked at TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY, %s, %s, TKE_ROLE_ARN, and the role of this CVM; "+
-		"set one of them, or try --simulate, which needs none", file, tccli)
+	return Account{}, fmt.Errorf("%w: looked at TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY, %s, %s, TKE_ROLE_ARN, and the role of this CVM; "+
+		"set one of them, or try --simulate, which needs none", ErrNone, file, tccli)
 }
 
-// checked reads a file once, so that a broken one is found at the start.
-func checked(ctx context.Context, a Account, path string, log *slog.Logger) (Account, error) {
-	_, err := a.Fetch(ctx)
-	if info, statErr := os.Stat(path); statErr == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		log.Warn("credentials file can be read by others; chmod 600 it", "file", path, "mode", info.Mode().Perm().String())
+// Check looks at a source that is a file, so that a broken one is found at the
+// start, and warns of one that others can read. Other sources may need time,
+// or the network, and are looked at with the first call.
+func (a Account) Check(ctx context.Context, log *slog.Logger) error {
+	if a.path == "" {
+		return nil
 	}
-	return a, err
+	if _, err := a.Fetch(ctx); err != nil {
+		return err
+	}
+	if info, err := os.Stat(a.path); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		log.Warn("credentials file can be read by others; chmod 600 it", "file", a.path, "mode", info.Mode().Perm().String())
+	}
+	return nil
 }
 
 func exists(path string) bool {

@@ -102,6 +102,22 @@ func (c *Client) Quota(account, region string) (stop.Quota, error) {
 	return stop.Quota{Account: account, Endpoint: c.endpoint.scheme + "://" + host}, nil
 }
 
+// Quotas are those known before any request has come: one for each account,
+// unless each region has its own.
+func (c *Client) Quotas() []stop.Quota {
+	var known []stop.Quota
+	for _, account := range slices.Sorted(maps.Keys(c.accounts)) {
+		if !strings.Contains(c.endpoint.host, placeholder) {
+			known = append(known, stop.Quota{Account: account, Endpoint: c.endpoint.scheme + "://" + c.endpoint.host})
+			continue
+		}
+		for _, region := range c.conf.Regions {
+			known = append(known, stop.Quota{Account: account, Endpoint: c.endpoint.scheme + "://" + strings.ReplaceAll(c.endpoint.host, placeholder, region)})
+		}
+	}
+	return known
+}
+
 // maxClients bounds the SDK's clients that are kept: without a list of regions
 // a publisher could name any number.
 const maxClients = 256

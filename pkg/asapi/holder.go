@@ -155,7 +155,7 @@ func (h *holder) GetCredential() (id, key, token string) {
 }
 
 // GetSecretId, GetSecretKey and GetToken belong to the SDK's interface.
-func (h *holder) GetSecretId() string { id, _, _ := h.GetCredential(); return id } //nolint:revive // the SDK's spelling
+func (h *holder) GetSecretId() string { id, _, _ := h.GetCredential(); return id }
 
 // GetSecretKey is the second part of GetCredential.
 func (h *holder) GetSecretKey() string { _, key, _ := h.GetCredential(); return key }

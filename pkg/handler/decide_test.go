@@ -231,7 +231,9 @@ func TestDecideEverywhere(t *testing.T) {
 
 func check(t *testing.T, s situation, d decision) {
 	t.Helper()
-	fail := func(rule string) { t.Fatalf("%s: %s in %+v (seen %+v, last %+v)", rule, name(d), s, s.seen, s.history.Last) }
+	fail := func(rule string) {
+		t.Fatalf("%s: %s in %+v (seen %+v, last %+v)", rule, name(d), s, s.seen, s.history.Last)
+	}
 	past := s.now.After(s.task.NotAfter)
 	known := s.seen != nil && s.seen.held == 0 && s.seen.answer.OK()
 	freshOK := s.fresh && s.history.Last.Class == stop.ClassOK

@@ -170,7 +170,6 @@ func (h *Handler) learn(s *situation, a stop.Answer) {
 		h.permits.Throttled(stop.ActionStop, s.task.Quota)
 		return
 	case stop.ClassCredential:
-		s.history.Holds++
 		return
 	case stop.ClassOK:
 		h.recent.add(s.task.Target.RefreshActivityID)

@@ -72,14 +72,14 @@ func (h *Handler) refused(t stop.Task, why string) stop.Verdict {
 // whose acknowledgement was lost.
 func (h *Handler) settled(request string) stop.Verdict {
 	h.metrics.saved.WithLabelValues(string(savedDecided)).Inc()
-	h.conf.Log.Debug("request has its result already", "request", request)
+	h.conf.Log.Info("request has its result already; nothing is done", "request", request)
 	return stop.Verdict{Settled: true}
 }
 
 // later asks for the message again when something on our side is in trouble.
 func (h *Handler) later(ctx context.Context, what, request string, err error) stop.Verdict {
 	if ctx.Err() == nil {
-		h.conf.Log.Warn(what, "request", request, "error", err)
+		h.conf.Log.Warn("request put off", "why", what, "request", request, "error", err)
 	}
 	return stop.Verdict{Retry: time.Second}
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -121,7 +123,23 @@ func (q *Queue) where() string {
 	if q.conf.InProcess != nil {
 		return "embedded"
 	}
-	return q.conf.URL
+	return redacted(q.conf.URL)
+}
+
+// redacted shows where, not with which password.
+func redacted(urls string) string {
+	list := strings.Split(urls, ",")
+	for i, raw := range list {
+		u, err := url.Parse(strings.TrimSpace(raw))
+		switch {
+		case err != nil:
+			list[i] = "(not a URL)"
+		case u.User != nil:
+			u.User = url.User("hidden")
+			list[i] = u.String()
+		}
+	}
+	return strings.Join(list, ",")
 }
 
 // dial makes a connection that never gives up. fail is told when it is over
@@ -172,7 +190,7 @@ func dial(c Config, fail func(error)) (*nats.Conn, error) {
 	}
 	nc, err := nats.Connect(c.URL, opts...)
 	if err != nil {
-		return nil, fmt.Errorf("connect to NATS at %s: %w", c.URL, err)
+		return nil, fmt.Errorf("connect to NATS at %s: %w", redacted(c.URL), err)
 	}
 	return nc, nil
 }
@@ -202,8 +220,10 @@ func (q *Queue) Failed() <-chan error { return q.failed }
 func (q *Queue) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	if err := q.nc.FlushWithContext(ctx); err != nil {
-		q.conf.Log.Debug("flush before closing", "error", err)
+	if q.Connected() == nil {
+		if err := q.nc.FlushWithContext(ctx); err != nil {
+			q.conf.Log.Debug("flush before closing", "error", err)
+		}
 	}
 	q.nc.SetClosedHandler(nil)
 	q.nc.Close()

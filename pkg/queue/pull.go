@@ -56,9 +56,10 @@ func newPuller(nc *nats.Conn, s source, slots int) (*puller, error) {
 	return p, nil
 }
 
-// pull asks for n messages and hands each to take. It returns when all have
-// come, when the broker ends the pull, or when ctx does.
-func (p *puller) pull(ctx context.Context, n int, take func(*delivery)) error {
+// pull asks for n messages and hands each to take; heard is told of each sign
+// of life. It returns when all have come, when the broker ends the pull, or
+// when ctx does.
+func (p *puller) pull(ctx context.Context, n int, heard func(), take func(*delivery)) error {
 	p.pulls++
 	own := p.inbox + "." + strconv.Itoa(p.pulls)
 	ask, err := json.Marshal(map[string]int64{"batch": int64(n), "expires": int64(pullWait), "idle_heartbeat": int64(pullHeartbeat)})
@@ -78,12 +79,14 @@ func (p *puller) pull(ctx context.Context, n int, take func(*delivery)) error {
 		case m := <-p.msgs:
 			silence.Reset(2 * pullHeartbeat)
 			if m.Reply != "" {
+				heard()
 				take(&delivery{nc: p.nc, msg: m})
 				n--
 			} else if m.Subject == own {
 				if over, err := verdictOfBroker(m.Header); over {
 					return err
 				}
+				heard()
 			}
 		case <-p.status:
 			return nil // a restarted broker has forgotten the pull

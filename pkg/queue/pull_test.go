@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +51,46 @@ func TestAMessageThatLooksLikeAStatusReachesTheStep(t *testing.T) {
 	}
 }
 
+// Clients in other languages can store headers that this one cannot read.
+func TestAMessageWithBrokenHeadersReachesTheStep(t *testing.T) {
+	t.Parallel()
+	b := startBrokerAt(t, filepath.Join(t.TempDir(), "store"), "127.0.0.1:0")
+	q := openQueue(t, b)
+	headers := []string{
+		"NATS/1.0\r\n\xff\xfe: x\r\n\r\n",
+		"NATS/1.0\r\nno colon\r\n\r\n",
+		"NATS/1.0\r\nA: b\r\n", // not ended
+		"NATS/1.0 404 No Messages\r\n\r\n",
+		"NATS/1.0 100\r\nNats-Consumer-Stalled: x\r\n\r\n",
+		"HTTP/1.1\r\n\r\n",
+	}
+	conn, err := net.Dial("tcp", strings.TrimPrefix(b.ClientURL(), "nats://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for _, h := range append(headers, "NATS/1.0\r\nGood: one\r\n\r\n") {
+		const data = ""
+		if _, err := fmt.Fprintf(conn, "CONNECT {\"headers\":true,\"verbose\":false,\"no_responders\":true}\r\nHPUB %s %d %d\r\n%s%s\r\n", stop.SubjectStop, len(h), len(h)+len(data), h, data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, soon, func() error {
+		if n := left(t, q, stop.StreamStop); n == 0 {
+			return errors.New("nothing stored yet")
+		}
+		return nil
+	})
+	work(t, q, Worker{Plan: func(_ context.Context, m stop.Message) stop.Verdict { return answer(fmt.Sprint("r-", m.Sequence)) }})
+	eventually(t, soon, func() error {
+		if n := left(t, q, stop.StreamResults); n < uint64(len(headers)+1) {
+			return fmt.Errorf("%d results of %d messages", n, len(headers)+1)
+		}
+		return nil
+	})
+	empty(t, q, stop.StreamStop)
+}
+
 func TestVerdictOfBroker(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -85,7 +127,7 @@ func TestAPullOfAMissingConsumerFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.close()
-	if err := p.pull(t.Context(), 1, func(*delivery) { t.Error("a message") }); !errors.Is(err, nats.ErrNoResponders) {
+	if err := p.pull(t.Context(), 1, func() {}, func(*delivery) { t.Error("a message") }); !errors.Is(err, nats.ErrNoResponders) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -106,7 +148,7 @@ func TestASilentBrokerEndsThePull(t *testing.T) {
 	}
 	defer p.close()
 	before := time.Now()
-	if err := p.pull(t.Context(), 1, func(*delivery) { t.Error("a message") }); !errors.Is(err, errNoHeartbeat) {
+	if err := p.pull(t.Context(), 1, func() {}, func(*delivery) { t.Error("a message") }); !errors.Is(err, errNoHeartbeat) {
 		t.Errorf("got %v", err)
 	}
 	if took := time.Since(before); took > 3*pullHeartbeat {
@@ -127,8 +169,10 @@ func TestClosingGivesBackWhatWasNotBegun(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	if err := p.pull(ctx, 5, func(d *delivery) {
+	waiting := 5
+	if err := p.pull(ctx, 5, func() {}, func(d *delivery) {
 		cancel() // the first is begun, the others are on their way
+		waiting--
 		if err := d.ack(); err != nil {
 			t.Error(err)
 		}
@@ -142,10 +186,8 @@ func TestClosingGivesBackWhatWasNotBegun(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer second.close()
-	empty(t, q, "KV_"+stop.BucketHistory) // nothing of the kind was stored
-	waiting := int(left(t, q, stop.StreamStop))
 	before := time.Now()
-	if err := second.pull(t.Context(), waiting, func(d *delivery) {
+	if err := second.pull(t.Context(), waiting, func() {}, func(d *delivery) {
 		if err := d.ack(); err != nil {
 			t.Error(err)
 		}

@@ -29,7 +29,7 @@ func (q *Queue) settle(t *inHand, m stop.Message, v stop.Verdict) {
 	ctx, cancel := context.WithTimeout(q.over, q.conf.AckWait)
 	defer cancel()
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		err := q.store(ctx, v)
+		err := q.storeWithin(ctx, answerWait, v)
 		if err == nil {
 			break
 		}
@@ -68,6 +68,16 @@ func (q *Queue) reached(point string, v stop.Verdict) {
 	for _, r := range v.Results {
 		q.conf.Crash(point + " " + r.Request)
 	}
+}
+
+// answerWait is how long one try to store waits for the broker. An answer can
+// be lost, with a leader or a connection; asking again finds out.
+const answerWait = 5 * time.Second
+
+func (q *Queue) storeWithin(ctx context.Context, d time.Duration, v stop.Verdict) error {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	return q.store(ctx, v)
 }
 
 // store keeps everything a verdict holds, each thing at most once.

@@ -62,6 +62,8 @@ func (s source) laneOf(subject string) stop.Lane {
 // quotas are those that this worker serves. A quota appears with the first
 // task planned for it, on whichever worker; the others find its consumers.
 type quotas struct {
+	learning sync.Mutex // one goroutine makes consumers at a time
+
 	mu    sync.Mutex
 	known map[string]stop.Quota // by token: what shares consumers is served once
 	added chan stop.Quota
@@ -69,10 +71,12 @@ type quotas struct {
 
 // learn makes the consumers of a quota if this worker has not met it yet.
 func (q *Queue) learn(ctx context.Context, quota stop.Quota) error {
-	q.quotas.mu.Lock()
-	_, known := q.quotas.known[quota.Token()]
-	q.quotas.mu.Unlock()
-	if known {
+	if q.serves(quota.Token()) {
+		return nil
+	}
+	q.quotas.learning.Lock()
+	defer q.quotas.learning.Unlock()
+	if q.serves(quota.Token()) {
 		return nil
 	}
 	for _, l := range stop.Lanes() {
@@ -126,7 +130,7 @@ func (q *Queue) discoverOnce(ctx context.Context) error {
 	}
 	names := tasks.ConsumerNames(ctx)
 	for name := range names.Name() {
-		if q.servesConsumer(name) {
+		if q.serves(name[:max(strings.LastIndex(name, "_"), 0)]) {
 			continue
 		}
 		cons, err := tasks.Consumer(ctx, name)
@@ -143,10 +147,10 @@ func (q *Queue) discoverOnce(ctx context.Context) error {
 	return nil
 }
 
-func (q *Queue) servesConsumer(name string) bool {
+// serves reports whether the loops of a quota, by token, are started.
+func (q *Queue) serves(token string) bool {
 	q.quotas.mu.Lock()
 	defer q.quotas.mu.Unlock()
-	token := name[:max(strings.LastIndex(name, "_"), 0)]
 	_, known := q.quotas.known[token]
 	return known
 }

@@ -109,7 +109,7 @@ func (t *topology) ensureStream(ctx context.Context, want jetstream.StreamConfig
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", want.Name, permission(err))
+		return nil, fmt.Errorf("stream %s: %w", want.Name, explain(err))
 	}
 	if lacks := weaknesses(s.CachedInfo().Config, want); len(lacks) > 0 {
 		return nil, fmt.Errorf("stream %s is %w: %s; change it with \"nats stream edit\", or let andon make it anew under a free name",
@@ -127,11 +127,11 @@ func (t *topology) ensureBucket(ctx context.Context, want jetstream.KeyValueConf
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("bucket %s: %w", want.Bucket, permission(err))
+		return nil, fmt.Errorf("bucket %s: %w", want.Bucket, explain(err))
 	}
 	status, err := kv.Status(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("bucket %s: %w", want.Bucket, permission(err))
+		return nil, fmt.Errorf("bucket %s: %w", want.Bucket, explain(err))
 	}
 	have := status.Config()
 	var lacks []string
@@ -224,7 +224,7 @@ func (t *topology) ensureConsumer(ctx context.Context, s source) error {
 		_, err = t.js.CreateOrUpdateConsumer(ctx, s.stream, want)
 	}
 	if err != nil {
-		return fmt.Errorf("consumer %s of %s: %w", s.durable, s.stream, permission(err))
+		return fmt.Errorf("consumer %s of %s: %w", s.durable, s.stream, explain(err))
 	}
 	return nil
 }
@@ -250,9 +250,14 @@ func lasting(err error) bool {
 	return ok && api.Code >= 400 && api.Code < 500
 }
 
-func permission(err error) error {
-	if errors.Is(err, nats.ErrPermissionViolation) {
+// explain adds to an error of the broker what it means for a worker.
+func explain(err error) error {
+	switch {
+	case errors.Is(err, nats.ErrPermissionViolation):
 		return fmt.Errorf("%w: %w", ErrPermission, err)
+	case errors.Is(err, nats.ErrNoResponders):
+		return fmt.Errorf("JetStream does not answer, is it enabled on the broker? %w", err)
+	default:
+		return err
 	}
-	return err
 }

@@ -97,7 +97,7 @@ func (q *Queue) loop(ctx context.Context, s source, slots int, step stop.Step, w
 			looked = time.Now()
 		}
 		if err == nil {
-			err = q.fetch(ctx, p, s, hands, step, w)
+			err = q.fetch(ctx, p, s, hands, func() { l.alive(nil) }, step, w)
 		}
 		if err == nil || ctx.Err() != nil {
 			l.alive(nil)
@@ -115,7 +115,7 @@ func (q *Queue) loop(ctx context.Context, s source, slots int, step stop.Step, w
 }
 
 // fetch asks for as many messages as can be taken in hand and starts each.
-func (q *Queue) fetch(ctx context.Context, p *puller, s source, h *hands, step stop.Step, w Worker) error {
+func (q *Queue) fetch(ctx context.Context, p *puller, s source, h *hands, heard func(), step stop.Step, w Worker) error {
 	if s.lane != "" && w.Gate != nil {
 		w.Gate(ctx, s.quota.Account)
 	}
@@ -123,7 +123,7 @@ func (q *Queue) fetch(ctx context.Context, p *puller, s source, h *hands, step s
 	if free == 0 {
 		return nil
 	}
-	return p.pull(ctx, free, func(d *delivery) {
+	return p.pull(ctx, free, heard, func(d *delivery) {
 		h.take(d, func(t *inHand) { q.handle(ctx, s, t, step, w) })
 	})
 }
@@ -146,7 +146,7 @@ func (q *Queue) handle(ctx context.Context, s source, t *inHand, step stop.Step,
 
 	v, crash := run(ctx, step, m)
 	if crash != nil {
-		v = q.crashed(ctx, s, m, crash, w)
+		v = q.crashed(s, m, crash, w)
 	}
 	q.settle(t, m, v)
 }
@@ -164,9 +164,12 @@ func run(ctx context.Context, step stop.Step, m stop.Message) (v stop.Verdict, c
 // crashed counts a panic on the message's account, where a restart does not
 // forget it, and gives the message up after a few: one broken message hurts
 // itself only.
-func (q *Queue) crashed(ctx context.Context, s source, m stop.Message, crash error, w Worker) stop.Verdict {
+func (q *Queue) crashed(s source, m stop.Message, crash error, w Worker) stop.Verdict {
 	q.metrics.panics.Inc()
 	q.conf.Log.Error("handling a message crashed", "stream", s.stream, "sequence", m.Sequence, "error", crash)
+	// A crash counts also when it is the last thing before a stop.
+	ctx, cancel := context.WithTimeout(q.over, q.conf.AckWait)
+	defer cancel()
 	key := fmt.Sprintf("panic.%s.%d", s.stream, m.Sequence)
 	h, err := q.History(ctx, key)
 	if err != nil {

@@ -258,49 +258,80 @@ func TestADeletedConsumerLosesNoMessageInHand(t *testing.T) {
 
 func TestAConsumerThatSomebodyChangedIsBroughtBack(t *testing.T) {
 	t.Parallel()
+	q := openQueue(t, startBroker(t), ackWait(time.Second))
+	js := admin(t, q.conf)
+	work(t, q, Worker{Plan: planned})
+	publish(t, q, stop.SubjectStop, "r-1")
+	empty(t, q, stop.StreamStop)
+	was := consumer(t, js)
+	weak := was
+	weak.MaxDeliver, weak.AckWait, weak.MaxAckPending = 3, 10*time.Millisecond, 1
+	weak.HeadersOnly, weak.MaxRequestBatch, weak.FilterSubject = true, 1, "as.refresh.stop.urgent.>"
+	if _, err := js.UpdateConsumer(t.Context(), stop.StreamStop, weak); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 2*soon, func() error {
+		if c := consumer(t, js); !unchanged(c, was) {
+			return fmt.Errorf("the consumer is still %+v", c)
+		}
+		return nil
+	})
+	publish(t, q, stop.SubjectStop, "r-2")
+	empty(t, q, stop.StreamStop)
+	if n := left(t, q, stop.StreamResults); n != 2 {
+		t.Errorf("%d results, want 2", n)
+	}
+}
+
+// consumer is how the consumer of the requests stands at the broker.
+func consumer(t *testing.T, js jetstream.JetStream) jetstream.ConsumerConfig {
+	t.Helper()
+	cons, err := js.Consumer(t.Context(), stop.StreamStop, planDurable)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cons.CachedInfo().Config
+}
+
+func TestEachChangeOfAConsumerIsSeenAndCanBeUndone(t *testing.T) {
+	t.Parallel()
+	q := openQueue(t, startBroker(t))
+	js := admin(t, q.conf)
+	was := consumer(t, js)
 	for _, c := range []struct {
 		rule   string
-		weaken func(*jetstream.ConsumerConfig)
+		change func(*jetstream.ConsumerConfig)
 	}{
 		{"deliveries that count", func(c *jetstream.ConsumerConfig) { c.MaxDeliver = 3 }},
 		{"a shorter AckWait", func(c *jetstream.ConsumerConfig) { c.AckWait = 10 * time.Millisecond }},
+		{"a list of delays", func(c *jetstream.ConsumerConfig) {
+			c.BackOff, c.MaxDeliver = []time.Duration{time.Millisecond, time.Second}, 3
+		}},
 		{"one message at a time", func(c *jetstream.ConsumerConfig) { c.MaxAckPending = 1 }},
 		{"headers only", func(c *jetstream.ConsumerConfig) { c.HeadersOnly = true }},
 		{"some subjects only", func(c *jetstream.ConsumerConfig) { c.FilterSubject = "as.refresh.stop.urgent.>" }},
+		{"several subjects only", func(c *jetstream.ConsumerConfig) {
+			c.FilterSubjects = []string{"as.refresh.stop.urgent.>", "as.refresh.stop.bulk.>"}
+		}},
 		{"batches of one", func(c *jetstream.ConsumerConfig) { c.MaxRequestBatch = 1 }},
+		{"short pulls", func(c *jetstream.ConsumerConfig) { c.MaxRequestExpires = time.Second }},
+		{"small pulls", func(c *jetstream.ConsumerConfig) { c.MaxRequestMaxBytes = 1 }},
 		{"a life of its own", func(c *jetstream.ConsumerConfig) { c.InactiveThreshold = time.Hour }},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
-			t.Parallel()
-			q := openQueue(t, startBroker(t), ackWait(time.Second))
-			js := admin(t, q.conf)
-			work(t, q, Worker{Plan: planned})
-			publish(t, q, stop.SubjectStop, "r-1")
-			empty(t, q, stop.StreamStop)
-			cons, err := js.Consumer(t.Context(), stop.StreamStop, planDurable)
-			if err != nil {
-				t.Fatal(err)
-			}
-			was := cons.CachedInfo().Config
 			weak := was
-			c.weaken(&weak)
+			c.change(&weak)
 			if _, err := js.UpdateConsumer(t.Context(), stop.StreamStop, weak); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, 2*soon, func() error {
-				cons, err := js.Consumer(t.Context(), stop.StreamStop, planDurable)
-				if err != nil {
-					return err
-				}
-				if !unchanged(cons.CachedInfo().Config, was) {
-					return fmt.Errorf("the consumer is still %+v", cons.CachedInfo().Config)
-				}
-				return nil
-			})
-			publish(t, q, stop.SubjectStop, "r-2")
-			empty(t, q, stop.StreamStop)
-			if n := left(t, q, stop.StreamResults); n != 2 {
-				t.Errorf("%d results, want 2", n)
+			if unchanged(consumer(t, js), was) {
+				t.Error("the change is not seen")
+			}
+			if err := q.ensureConsumer(t.Context(), planSource()); err != nil {
+				t.Fatal(err)
+			}
+			if have := consumer(t, js); !unchanged(have, was) {
+				t.Errorf("the consumer is still %+v", have)
 			}
 		})
 	}
@@ -481,7 +512,7 @@ func TestTheGateHoldsBackOneAccount(t *testing.T) {
 		}
 	}
 	nothing(t, executed, 300*time.Millisecond, "a task of the held account was fetched")
-	publish(t, q, stop.SubjectStop, "planning goes on")
+	publish(t, q, stop.SubjectStop, "planning-goes-on")
 	empty(t, q, stop.StreamStop)
 	if _, ok := asked.Load("held"); !ok {
 		t.Error("the gate was not asked")

@@ -87,9 +87,9 @@ const (
 // Whys lists every reason, for metrics that create their labels at start.
 func Whys() []Why { return []Why{WhyInvalid, WhyFailed, WhyPanic} }
 
-// MaxDeadData caps the payload kept in a dead letter, in bytes: as much as a
-// request may be long, in the base64 of its JSON still below the broker's
-// limit for one message.
+// MaxDeadData caps the payload kept in a dead letter, in bytes. In the base64
+// of its JSON that much still fits into one message of a broker with the usual
+// limit of 1 MiB; a longer payload is kept in part, see Truncated.
 const MaxDeadData = 512 << 10
 
 // DeadLetter keeps what was given up together with all that is needed to

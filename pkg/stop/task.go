@@ -99,8 +99,6 @@ type History struct {
 	CalledAt time.Time `json:"CalledAt,omitzero"`
 	// Last is the last answer to the task's own call, nil before the first.
 	Last *Answer `json:"Last,omitempty"`
-	// Holds counts refusals of the account's credentials.
-	Holds int `json:"Holds,omitempty"`
 
 	// Key names the history in its bucket.
 	Key string `json:"-"`

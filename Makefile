@@ -1,0 +1,50 @@
+# Needs Go, bash, make and git; everything else comes with tools/go.mod, pinned.
+SHELL := bash
+TOOL  := go tool -modfile=tools/go.mod
+# The race detector needs a C compiler; without one the tests run all the same.
+RACE   = $(if $(shell command -v $$(go env CC)),-race)
+
+export FUZZTIME ?= 30s
+
+help: ## Show this help
+	@while read -r line; do if [[ $$line =~ ^([a-z]+):.*"## "(.*) ]]; then printf '  %-8s %s\n' "$${BASH_REMATCH[@]:1}"; fi; done <Makefile
+
+build: ## Build all programs into bin/
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
+
+run: build ## Rehearse an incident against a simulated API; DEMO_EXIT=1 stops when it is over
+	bin/demo -worker bin/worker -requests testdata/request
+
+test: ## Run all tests
+	go test ./...
+
+check: lint tidy race ## Everything that must pass before a change is merged
+	FUZZTIME=5s .ci/fuzz
+
+race: ## Run all tests in random order under the race detector
+	go test $(RACE) -shuffle=on ./...
+
+lint: ## Vet, format and lint, layers included
+	go vet ./...
+	$(TOOL) golangci-lint run
+
+tidy: ## Say whether go.mod or go.sum of either module is out of date
+	go mod tidy -diff
+	go -C tools mod tidy -diff
+
+fmt: ## Format the code
+	$(TOOL) golangci-lint fmt
+
+fuzz: ## Fuzz every target for FUZZTIME (30s)
+	.ci/fuzz
+
+bench: ## Run all benchmarks; compare two outputs with: go tool -modfile=tools/go.mod benchstat old new
+	go test -run '^$$' -bench . -benchmem ./...
+
+golden: ## Rewrite the expected outputs of the tests
+	UPDATE=1 go test ./...
+
+clean: ## Remove what was built
+	rm -rf bin coverage.* *.test *.prof
+
+.PHONY: help build run test check race lint tidy fmt fuzz bench golden clean

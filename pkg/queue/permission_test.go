@@ -1,0 +1,149 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/seed-a7c21902/andon/pkg/stop"
+)
+
+// allowed is what a worker must be allowed to publish once its streams exist.
+// docs name the same list; a verb that is missing here fails the first test.
+var allowed = []string{
+	"$JS.API.STREAM.INFO.*", "$JS.API.STREAM.MSG.GET.*", "$JS.API.DIRECT.GET.>",
+	"$JS.API.CONSUMER.INFO.AS_REFRESH_STOP.plan", "$JS.API.CONSUMER.CREATE.AS_REFRESH_STOP.plan",
+	"$JS.API.CONSUMER.INFO.AS_REFRESH_TASKS.*", "$JS.API.CONSUMER.CREATE.AS_REFRESH_TASKS.>", "$JS.API.CONSUMER.NAMES.AS_REFRESH_TASKS",
+	"$JS.API.CONSUMER.MSG.NEXT.AS_REFRESH_STOP.plan", "$JS.API.CONSUMER.MSG.NEXT.AS_REFRESH_TASKS.*",
+	"$JS.ACK.>", "as.refresh.task.>", "as.refresh.result.>", "as.refresh.dead.>", "$KV.as_refresh_history.>",
+}
+
+// guarded is a server whose worker may publish these subjects only, and an
+// administrator everything.
+func guarded(t *testing.T, may []string, prepared bool) Config {
+	t.Helper()
+	s := startServer(t, &server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(), JetStreamMaxStore: 16 << 30,
+		Users: []*server.User{
+			{Username: "admin", Password: "p"},
+			{Username: "worker", Password: "p", Permissions: &server.Permissions{
+				Publish:   &server.SubjectPermission{Allow: may},
+				Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX_w.>"}},
+			}},
+		},
+	})
+	as := func(user string) string { return strings.Replace(s.ClientURL(), "nats://", "nats://"+user+":p@", 1) }
+	if prepared {
+		openQueue(t, nil, func(c *Config) { c.URL = as("admin") })
+	}
+	return config(t, nil, func(c *Config) { c.URL, c.InboxPrefix = as("worker"), "_INBOX_w" })
+}
+
+func TestTheListedPermissionsAreEnough(t *testing.T) {
+	t.Parallel()
+	q := open(t, guarded(t, append([]string{"as.refresh.stop"}, allowed...), true))
+	work(t, q, Worker{Plan: planToTask(stop.LaneNormal), Execute: executeTask})
+	publish(t, q, stop.SubjectStop, "r")
+	empty(t, q, stop.StreamStop, stop.StreamTasks)
+	if r, err := q.Result(t.Context(), "r"); err != nil || r == nil {
+		t.Errorf("no result: %v", err)
+	}
+	if _, ok := sample(t, q, "andon_queue_pending", "lane=normal"); !ok {
+		t.Error("no backlog")
+	}
+	select {
+	case err := <-q.Failed():
+		t.Error(err)
+	default:
+	}
+}
+
+func TestAMissingPermissionEndsOpen(t *testing.T) {
+	t.Parallel()
+	without := func(subject string) []string {
+		return slices.DeleteFunc(slices.Clone(allowed), func(s string) bool { return s == subject })
+	}
+	for _, c := range []struct {
+		rule     string
+		may      []string
+		prepared bool
+		subject  string
+	}{
+		{"no streams and no leave to make them", allowed, false, "$JS.API.STREAM.CREATE.AS_REFRESH_STOP"},
+		{"no leave to look at streams", without("$JS.API.STREAM.INFO.*"), true, "$JS.API.STREAM.INFO.AS_REFRESH_STOP"},
+		{"no leave to look at the consumer", without("$JS.API.CONSUMER.INFO.AS_REFRESH_STOP.plan"), true, "$JS.API.CONSUMER.INFO.AS_REFRESH_STOP.plan"},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			t.Parallel()
+			before := time.Now()
+			q, err := Open(t.Context(), guarded(t, c.may, c.prepared))
+			if err == nil {
+				q.Close()
+				t.Fatal("Open accepted it")
+			}
+			if !errors.Is(err, ErrPermission) || !strings.Contains(err.Error(), c.subject) {
+				t.Errorf("got %v, want ErrPermission and %s", err, c.subject)
+			}
+			if took := time.Since(before); took > 5*time.Second {
+				t.Errorf("it took %v", took)
+			}
+		})
+	}
+}
+
+func TestAMissingPermissionEndsWork(t *testing.T) {
+	t.Parallel()
+	for _, subject := range []string{
+		"as.refresh.result.>", "as.refresh.task.>", "as.refresh.dead.>", "$KV.as_refresh_history.>",
+		"$JS.API.CONSUMER.MSG.NEXT.AS_REFRESH_STOP.plan", "$JS.API.CONSUMER.CREATE.AS_REFRESH_TASKS.>", "$JS.ACK.>",
+	} {
+		t.Run(subject, func(t *testing.T) {
+			t.Parallel()
+			may := slices.DeleteFunc(slices.Clone(allowed), func(s string) bool { return s == subject })
+			c := guarded(t, append(may, "as.refresh.stop"), true)
+			q := open(t, c)
+			publish(t, q, stop.SubjectStop, "r")
+			before := time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), 2*soon)
+			defer cancel()
+			err := q.Work(ctx, Worker{Slots: 2, Execute: executeTask, Plan: func(_ context.Context, m stop.Message) stop.Verdict {
+				if subject == "$KV.as_refresh_history.>" {
+					return stop.Verdict{Retry: time.Millisecond, History: &stop.History{Key: "task.r"}}
+				}
+				return stop.Verdict{
+					Tasks: []stop.Task{task("r", stop.LaneNormal)}, DeadLetters: []stop.DeadLetter{stop.Bury(m, "r", stop.WhyFailed, "no")},
+					Results: []stop.Result{result("r")},
+				}
+			}})
+			want := strings.TrimSuffix(subject, ">")
+			if !errors.Is(err, ErrPermission) || !strings.Contains(err.Error(), want) {
+				t.Errorf("Work returned %v, want ErrPermission and %s", err, want)
+			}
+			if took := time.Since(before); took > 10*time.Second {
+				t.Errorf("it took %v", took)
+			}
+		})
+	}
+}
+
+func TestPermissionsAreForTheWorkerOnly(t *testing.T) {
+	t.Parallel()
+	c := guarded(t, allowed, true)
+	q := open(t, c)
+	// The list gives no leave to ask for a pause or to remove anything.
+	js := admin(t, Config{URL: c.URL})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := js.DeleteStream(ctx, stop.StreamStop); err == nil || errors.Is(err, jetstream.ErrStreamNotFound) {
+		t.Errorf("deleting a stream: %v", err)
+	}
+	if n := left(t, q, stop.StreamStop); n != 0 {
+		t.Errorf("%d requests", n)
+	}
+}

@@ -208,6 +208,10 @@ var ErrNone = errors.New("no credentials")
 // places in which Tencent's own tools look that has something. A place that is
 // there but incomplete is an error: going on would use somebody else's keys.
 func Default(ctx context.Context, getenv func(string) string, log *slog.Logger) (Account, error) {
+	return find(ctx, getenv, log, metadata)
+}
+
+func find(ctx context.Context, getenv func(string) string, log *slog.Logger, metadata string) (Account, error) {
 	id, key := getenv("TENCENTCLOUD_SECRET_ID"), Secret(getenv("TENCENTCLOUD_SECRET_KEY"))
 	if id != "" || key != "" {
 		token := getenv("TENCENTCLOUD_TOKEN")
@@ -224,10 +228,10 @@ func Default(ctx context.Context, getenv func(string) string, log *slog.Logger) 
 	}
 	tccli := TCCLIPath(home, getenv("TCCLI_PROFILE"))
 	switch {
-	case named || exists(file):
+	case named || home != "" && exists(file):
 		a := File(file, "")
 		return a, a.Check(ctx, log)
-	case exists(tccli):
+	case home != "" && exists(tccli):
 		a := TCCLI(tccli)
 		return a, a.Check(ctx, log)
 	case getenv("TKE_ROLE_ARN") != "":
@@ -236,7 +240,7 @@ func Default(ctx context.Context, getenv func(string) string, log *slog.Logger) 
 	// Away from the cloud the metadata service does not answer at all.
 	probe, cancel := context.WithTimeout(ctx, 1500*time.Millisecond)
 	defer cancel()
-	role := CVMRole("")
+	role := cvmRole(metadata, "")
 	if _, err := role.Fetch(probe); err == nil {
 		return role, nil
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http/httptrace"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -19,9 +20,8 @@ var errDeadline = errors.New("no answer in time")
 
 // call makes one attempt and turns whatever comes of it into an answer.
 func (c *Client) call(ctx context.Context, action, account, region string, do func(context.Context, *as.Client) (requestID *string, err error)) (a stop.Answer) {
-	began := time.Now()
 	defer func() {
-		c.metrics.duration.WithLabelValues(action).Observe(time.Since(began).Seconds())
+		a.Message = bound(a.Message)
 		c.metrics.requests.WithLabelValues(action, string(a.Class)).Inc()
 	}()
 	sdk, holder, err := c.sdk(account, region)
@@ -35,7 +35,9 @@ func (c *Client) call(ctx context.Context, action, account, region string, do fu
 	}
 	var sent atomic.Bool
 	trace := &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }}
+	began := time.Now()
 	a = attempt(httptrace.WithClientTrace(ctx, trace), sdk, do)
+	c.metrics.duration.WithLabelValues(action).Observe(time.Since(began).Seconds())
 	a.Unsent = !sent.Load()
 	if a.Class == stop.ClassCredential {
 		holder.invalidate()
@@ -62,18 +64,22 @@ func attempt(ctx context.Context, sdk *as.Client, do func(context.Context, *as.C
 	}
 }
 
-// refusal makes an answer of an error. The context is looked at first: when
-// it has ended, the SDK may call the same thing a network error, a broken
-// answer, or something else, depending on where it was.
+// refusal makes an answer of an error. Unless the API has spoken, the context
+// is looked at first: when it has ended, the SDK may call the same thing a
+// network error, a broken answer, or something else, depending on where it was.
 func refusal(ctx context.Context, err error) stop.Answer {
-	if ctx.Err() != nil {
+	sdkErr, ok := errors.AsType[*sdkerrors.TencentCloudSDKError](err)
+	spoken := ok && !strings.HasPrefix(sdkErr.Code, "ClientError")
+	if ctx.Err() != nil && !spoken {
 		return stop.Answer{Class: stop.ClassTransient, Message: fmt.Sprintf("%v: %v", context.Cause(ctx), err)}
 	}
-	sdkErr, ok := errors.AsType[*sdkerrors.TencentCloudSDKError](err)
 	if !ok {
 		return stop.Answer{Class: stop.ClassTransient, Message: err.Error()}
 	}
 	a := stop.Answer{Class: classify(sdkErr.Code), Code: sdkErr.Code, Message: sdkErr.Message, RequestID: sdkErr.RequestId}
+	if cause := errors.Unwrap(sdkErr); cause != nil {
+		a.Message += ": " + cause.Error()
+	}
 	if sdkErr.Code == "AuthFailure.SignatureExpire" {
 		a.Message += " (the clock of this machine is more than five minutes off)"
 	}
@@ -88,4 +94,16 @@ func unsigned(ctx context.Context, err error) stop.Answer {
 		a.Class = stop.ClassTransient
 	}
 	return a
+}
+
+// maxMessage bounds what is kept of a message: the SDK quotes the whole body
+// of an answer it cannot read, and messages end up in results and logs.
+const maxMessage = 1024
+
+// bound cuts a message to maxMessage bytes of valid UTF-8.
+func bound(message string) string {
+	if len(message) <= maxMessage {
+		return strings.ToValidUTF8(message, "?")
+	}
+	return strings.ToValidUTF8(message[:maxMessage-len("…")], "") + "…"
 }

@@ -23,10 +23,8 @@ var classes = map[string]stop.Class{
 	"ClientError.CredentialError": stop.ClassCredential,
 	// The account's list of addresses refuses this one: like a missing
 	// permission it is cured from outside, for all requests at once.
-	"IpInBlacklist":     stop.ClassCredential,
-	"IpNotInWhitelist":  stop.ClassCredential,
-	"InvalidPermission": stop.ClassCredential,
-	"InvalidParameterValue.NoResourcePermission": stop.ClassCredential,
+	"IpInBlacklist":    stop.ClassCredential,
+	"IpNotInWhitelist": stop.ClassCredential,
 
 	"InvalidParameter":         stop.ClassCaller,
 	"InvalidParameterValue":    stop.ClassCaller,
@@ -54,7 +52,6 @@ var classes = map[string]stop.Class{
 	// The SDK could not build the request.
 	"ClientError.BuildRequestError": stop.ClassCaller,
 	"ClientError.InvalidParameter":  stop.ClassCaller,
-	"ClientError.TypeError":         stop.ClassCaller,
 
 	"InternalError":                   stop.ClassTransient,
 	"ServiceUnavailable":              stop.ClassTransient,

@@ -67,14 +67,16 @@ func New(c Config, reg prometheus.Registerer, log *slog.Logger) (*Client, error)
 	if len(c.Accounts) == 0 {
 		return nil, errors.New("no account: at least one is needed to call the API")
 	}
+	for name := range c.Accounts {
+		if !stop.ValidAccount(name) {
+			return nil, fmt.Errorf("account name %q: want letters, digits, - and _, at most 32", name)
+		}
+	}
 	client := &Client{
 		conf: c, endpoint: e, transport: newTransport(c.Concurrency), metrics: newMetrics(reg),
 		accounts: make(map[string]*holder), clients: make(map[clientKey]*as.Client),
 	}
 	for name, a := range c.Accounts {
-		if !stop.ValidAccount(name) {
-			return nil, fmt.Errorf("account name %q: want letters, digits, - and _, at most 32", name)
-		}
 		client.accounts[name] = newHolder(name, a, log)
 	}
 	return client, nil
@@ -83,9 +85,11 @@ func New(c Config, reg prometheus.Registerer, log *slog.Logger) (*Client, error)
 // Close drops idle connections and waits for refreshes of credentials, a
 // second at most. No call may be under way.
 func (c *Client) Close() {
+	var closing sync.WaitGroup
 	for _, h := range c.accounts {
-		h.close()
+		closing.Go(h.close)
 	}
+	closing.Wait()
 	c.transport.CloseIdleConnections()
 }
 
@@ -154,6 +158,7 @@ func (c *Client) newSDK(h *holder, host, region string) (*as.Client, error) {
 	p.HttpProfile.Endpoint = host
 	p.HttpProfile.Scheme = strings.ToUpper(c.endpoint.scheme)
 	p.HttpProfile.ReqMethod = http.MethodPost
+	p.HttpProfile.ReqTimeout = 0
 	p.NetworkFailureMaxRetries, p.RateLimitExceededMaxRetries = 0, 0
 	p.UnsafeRetryOnConnectionFailure = false
 	p.DisableRegionBreaker = true
@@ -205,6 +210,9 @@ func (c *Client) Activities(ctx context.Context, s stop.Scope) (stop.Page, stop.
 		page = pageOf(resp.Response)
 		return resp.Response.RequestId, nil
 	})
+	if !answer.OK() {
+		return stop.Page{}, answer
+	}
 	return page, answer
 }
 

@@ -12,6 +12,8 @@
 //     signature again, and would go past the limiter;
 //   - its region breaker: after five failures it sends calls to Guangzhou,
 //     which is another quota, and not where a simulator listens;
+//   - its timeout: the context has one, and where an answer breaks off the SDK
+//     does not close it, so that a goroutine would wait for the end of this one;
 //   - its transport: it keeps two idle connections, so that bursts open dozens;
 //   - its debug output: it prints signatures and tokens.
 package asapi

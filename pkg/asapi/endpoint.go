@@ -34,11 +34,15 @@ func newEndpoint(raw string, served []string) (endpoint, error) {
 	if err != nil {
 		return endpoint{}, fmt.Errorf("endpoint %q is not a URL: %w", raw, err)
 	}
-	if u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
+	_, host, _ := strings.Cut(raw, "://")
+	host = strings.TrimSuffix(host, "/")
+	// What is left must be the host and nothing else: no path, query, fragment or
+	// user, and nothing that the URL spells differently.
+	if u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || strings.ReplaceAll(host, placeholder, "region") != u.Host {
 		return endpoint{}, fmt.Errorf("endpoint %q: want https://host, such as https://as.intl.tencentcloudapi.com", raw)
 	}
-	_, host, _ := strings.Cut(raw, "://")
-	e := endpoint{scheme: u.Scheme, host: strings.TrimSuffix(host, "/"), regions: served}
+	// Lower case, as the endpoint names a quota that all workers must call alike.
+	e := endpoint{scheme: u.Scheme, host: strings.ToLower(host), regions: served}
 	if len(served) == 0 && strings.Contains(host, placeholder) {
 		e.regions = knownRegions
 	}

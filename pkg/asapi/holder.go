@@ -25,6 +25,10 @@ const (
 	refreshBefore = 5 * time.Minute
 	// refreshTimeout bounds one look at the source.
 	refreshTimeout = 15 * time.Second
+	// refreshPause is how long the source is left alone after a look, as long as
+	// there is something to sign with: a source that fails, or that keeps giving
+	// credentials near their end, is not asked with every call.
+	refreshPause = 5 * time.Second
 )
 
 // holder keeps the credentials of one account and gets new ones when they are
@@ -41,8 +45,13 @@ type holder struct {
 	group   sync.WaitGroup
 
 	mu      sync.Mutex
-	now     Credential
+	id      string    // of the credentials there are; empty: none yet
+	expires time.Time // of these; zero: never
+	// now is something that fmt cannot look into: of unexported fields it prints
+	// all, and calls no method that would hide something.
+	now     func() Credential
 	fetched time.Time // zero: never, or refused since
+	looked  time.Time // when the last look ended
 	err     error     // of the last refresh
 	running chan struct{}
 }
@@ -59,8 +68,12 @@ func (h *holder) ready(ctx context.Context) error {
 		h.mu.Unlock()
 		return nil
 	}
-	running := h.refresh()
 	usable := h.usable()
+	if usable && time.Since(h.looked) < refreshPause {
+		h.mu.Unlock()
+		return nil
+	}
+	running := h.refresh()
 	h.mu.Unlock()
 	if usable {
 		return nil
@@ -72,7 +85,7 @@ func (h *holder) ready(ctx context.Context) error {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.now.SecretID == "" {
+	if h.id == "" {
 		return h.err
 	}
 	return nil
@@ -80,7 +93,7 @@ func (h *holder) ready(ctx context.Context) error {
 
 // fresh: no reason to look at the source again. Held by mu.
 func (h *holder) fresh() bool {
-	if h.fetched.IsZero() || !h.now.Expires.IsZero() && time.Until(h.now.Expires) < refreshBefore {
+	if h.fetched.IsZero() || !h.expires.IsZero() && time.Until(h.expires) < refreshBefore {
 		return false
 	}
 	return h.account.Recheck <= 0 || time.Since(h.fetched) < h.account.Recheck
@@ -88,7 +101,7 @@ func (h *holder) fresh() bool {
 
 // usable: good enough to sign with while newer ones are on their way. Held by mu.
 func (h *holder) usable() bool {
-	return !h.fetched.IsZero() && (h.now.Expires.IsZero() || time.Now().Before(h.now.Expires))
+	return !h.fetched.IsZero() && (h.expires.IsZero() || time.Now().Before(h.expires))
 }
 
 // refresh looks at the source, once at a time. Held by mu.
@@ -102,28 +115,44 @@ func (h *holder) refresh() (running chan struct{}) {
 		defer close(done)
 		ctx, cancel := context.WithTimeoutCause(h.ctx, refreshTimeout, errors.New("the source of the credentials does not answer"))
 		defer cancel()
-		got, err := h.account.Fetch(ctx)
+		got, err := h.fetch(ctx)
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		h.running = nil
+		h.running, h.looked = nil, time.Now()
 		h.keep(got, err)
 	})
 	return done
+}
+
+// fetch asks the source. A panic of it, such as one of the SDK's providers, is
+// one more way in which it fails, and must not end the process.
+func (h *holder) fetch(ctx context.Context) (got Credential, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%s panics: %v", h.account.Name, p)
+		}
+	}()
+	got, err = h.account.Fetch(ctx)
+	if err != nil {
+		return Credential{}, err
+	}
+	return complete(got, h.account.Name, "SecretId", "SecretKey")
 }
 
 // keep takes over what the source said. Held by mu.
 func (h *holder) keep(got Credential, err error) {
 	if err != nil {
 		if h.err == nil {
-			h.log.Warn("cannot get credentials, going on with the old ones", "account", h.name, "source", h.account.Name, "error", err)
+			h.log.Warn("cannot get credentials", "account", h.name, "source", h.account.Name, "error", err, "have_old", h.id != "")
 		}
 		h.err = err
 		return
 	}
-	if h.now.SecretID != "" && h.now.SecretID != got.SecretID {
+	if h.id != "" && h.id != got.SecretID {
 		h.log.Info("credentials changed", "account", h.name, "source", h.account.Name)
 	}
-	h.now, h.fetched, h.err = got, time.Now(), nil
+	h.id, h.expires, h.now = got.SecretID, got.Expires, func() Credential { return got }
+	h.fetched, h.err = time.Now(), nil
 }
 
 // invalidate has the source looked at before the next call: the API refused
@@ -136,6 +165,7 @@ func (h *holder) invalidate() {
 	}
 }
 
+// close ends refreshes and waits for that, a second at most.
 func (h *holder) close() {
 	h.cancel()
 	ended := make(chan struct{})
@@ -151,7 +181,11 @@ func (h *holder) close() {
 func (h *holder) GetCredential() (id, key, token string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.now.SecretID, string(h.now.SecretKey), string(h.now.Token)
+	if h.now == nil {
+		return "", "", ""
+	}
+	c := h.now()
+	return c.SecretID, string(c.SecretKey), string(c.Token)
 }
 
 // GetSecretId, GetSecretKey and GetToken belong to the SDK's interface.

@@ -62,7 +62,8 @@ func (g guard) RoundTrip(req *http.Request) (*http.Response, error) {
 		resp.Body.Close()
 		return nil, refuse
 	}
-	resp.Body = &bounded{ReadCloser: resp.Body, left: maxAnswer}
+	// One more than allowed tells an answer that is too long from one that just fits.
+	resp.Body = &bounded{ReadCloser: resp.Body, left: maxAnswer + 1}
 	return resp, nil
 }
 

@@ -16,3 +16,5 @@ func ackWait(func(string) string) time.Duration { return 0 }
 func crashPoint(func(string) string) func(point string) { return nil }
 
 func crashing(api handler.API, _ func(string) string) handler.API { return api }
+
+func forgetful(l handler.Ledger, _ func(string) string) handler.Ledger { return l }

@@ -179,6 +179,30 @@ func TestTheSameIDTwiceCallsOnce(t *testing.T) {
 	}
 }
 
+// The second copy finds the activity paused, by the first, whose result is not
+// there yet.
+func TestACopyDoesNotAnswerForTheFirst(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	r.fault(simulator.Fault{Kind: simulator.Latency, Delay: time.Second, Accepted: true, Match: simulator.Match{Action: stop.ActionStop}})
+	r.work()
+	r.ask("same", 0)
+	_, activity := names(0)
+	r.eventually(5*time.Second, func() error {
+		if a, _ := r.sim.Activity(activity); a.Status != "MANUAL_PAUSE" {
+			return fmt.Errorf("still %s", a.Status)
+		}
+		return nil
+	})
+	r.ask("same", 0)
+	g, _ := names(0)
+	r.publish("as.refresh.stop", fmt.Sprintf(`{"Id":"same","AutoScalingGroupId":%q,"Wrong":1}`, g))
+	if got := r.result("same", 10*time.Second); got.Outcome != stop.OutcomePaused {
+		t.Errorf("%s (%s), want paused", got.Outcome, got.Message)
+	}
+	r.settled(5 * time.Second)
+}
+
 func TestRefusedCredentialsLoseNothing(t *testing.T) {
 	t.Parallel()
 	for _, action := range []string{"", stop.ActionStop} {

@@ -24,7 +24,7 @@ import (
 // rig is the whole service on one desk: a real broker, the simulated API over
 // HTTP, a worker through its main function, and somebody who publishes.
 type rig struct {
-	t    *testing.T
+	t    testing.TB
 	sim  *simulator.Simulator
 	api  *httptest.Server
 	url  string // of the broker
@@ -46,12 +46,11 @@ type published struct {
 const rigRegion = "ap-guangzhou"
 
 // newRig has n groups whose refreshes run: asg-g0001 with asr-a0001 and so on.
-func newRig(t *testing.T, n int, change ...func(*simulator.Scenario)) *rig {
+func newRig(t testing.TB, n int, change ...func(*simulator.Scenario)) *rig {
 	t.Helper()
 	r := &rig{t: t, results: make(map[string][]published), changed: make(chan struct{}, 1)}
 	r.sim = newSimulator(t, n, change...)
-	r.api = httptest.NewServer(r.sim)
-	t.Cleanup(func() { r.sim.Close(); r.api.Close() })
+	r.api = serveAPI(t, r.sim)
 
 	b, err := broker.Start(t.Context(), broker.Config{StoreDir: t.TempDir(), Listen: "127.0.0.1:0", AllowTemporary: true})
 	if err != nil {
@@ -62,7 +61,14 @@ func newRig(t *testing.T, n int, change ...func(*simulator.Scenario)) *rig {
 	return r
 }
 
-func newSimulator(t *testing.T, n int, change ...func(*simulator.Scenario)) *simulator.Simulator {
+func serveAPI(t testing.TB, sim *simulator.Simulator) *httptest.Server {
+	t.Helper()
+	api := httptest.NewServer(sim)
+	t.Cleanup(func() { sim.Close(); api.Close() })
+	return api
+}
+
+func newSimulator(t testing.TB, n int, change ...func(*simulator.Scenario)) *simulator.Simulator {
 	t.Helper()
 	sc := simulator.Scenario{
 		Credentials: []simulator.Credential{{SecretID: simulator.SampleSecretID, SecretKey: simulator.SampleSecretKey}},
@@ -165,6 +171,7 @@ func (r *rig) workWith(env map[string]string, args ...string) (end func() int) {
 	select {
 	case r.http = <-listening:
 	case exit := <-code:
+		code <- exit
 		r.t.Fatalf("the worker ended at once with %d", exit)
 	case <-time.After(20 * time.Second):
 		r.t.Fatal("the worker does not listen")
@@ -180,7 +187,7 @@ func (r *rig) workWith(env map[string]string, args ...string) (end func() int) {
 }
 
 // follow keeps the worker's log with the test's and finds the address in it.
-func follow(t *testing.T, logs io.Reader, listening chan<- string) {
+func follow(t testing.TB, logs io.Reader, listening chan<- string) {
 	lines := bufio.NewScanner(logs)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {

@@ -17,7 +17,7 @@ import (
 
 const (
 	// maxRate is far above any quota the API grants; 20 is what accounts have.
-	maxRate        = 1000
+	maxRate        = 10_000
 	maxConcurrency = 4096
 	// maxReplicas is JetStream's own limit.
 	maxReplicas = 5

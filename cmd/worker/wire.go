@@ -48,19 +48,20 @@ func work(ctx context.Context, c Config, getenv func(string) string, log *slog.L
 
 	var checks []Check
 	var inProcess nats.InProcessConnProvider
+	var capacity int64
 	if c.Embedded() {
 		embedded, err := broker.Start(ctx, broker.Config{StoreDir: c.StoreDir, Listen: c.NATSListen, Logger: log, AllowTemporary: c.Simulate})
 		if err != nil {
 			return err
 		}
 		defer embedded.Shutdown()
-		inProcess = embedded
+		inProcess, capacity = embedded, embedded.MaxStore()
 		checks = append(checks, Check{"broker", embedded.Healthy})
 		log.Info("broker listening", "url", embedded.ClientURL(), "store_dir", c.StoreDir)
 	}
 	q, err := queue.Open(ctx, queue.Config{
 		URL: c.NATSURL, Creds: c.NATSCreds, Context: c.NATSContext, InboxPrefix: c.NATSInboxPrefix, InProcess: inProcess,
-		Name: "andon " + name, Replicas: c.Replicas, AckWait: ackWait(getenv), Crash: crashPoint(getenv), Registerer: reg, Log: log,
+		Name: "andon " + name, Replicas: c.Replicas, Capacity: capacity, AckWait: ackWait(getenv), Crash: crashPoint(getenv), Registerer: reg, Log: log,
 	})
 	if err != nil {
 		return err
@@ -78,7 +79,7 @@ func work(ctx context.Context, c Config, getenv func(string) string, log *slog.L
 
 	h := handler.New(handler.Config{
 		Worker: name, Defaults: stop.Defaults{Region: c.Region, DryRun: c.DryRun}, Registerer: reg, Log: log,
-	}, crashing(api, getenv), permits, q)
+	}, crashing(api, getenv), permits, forgetful(q, getenv))
 	defer h.Close()
 
 	web.ready(append(checks, Check{"connection", q.Connected}, Check{"consumers", q.Consuming}, Check{"credentials", h.Credentials})...)

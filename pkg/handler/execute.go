@@ -38,20 +38,24 @@ func (h *Handler) Execute(ctx context.Context, m stop.Message) stop.Verdict {
 	if !s.doubt() {
 		s.seen = &reading{answer: stop.Answer{Class: stop.ClassOK}, activity: t.Seen}
 	}
-	return h.advance(ctx, m, s, func(s *situation) (stop.Verdict, bool) { return h.call(ctx, s) })
+	return h.advance(ctx, m, s, nil)
 }
 
-// advance decides and acts until there is a verdict. call does what is to be
-// done when a Stop is due, and ends the way or goes on with the answer.
-func (h *Handler) advance(ctx context.Context, m stop.Message, s situation, call func(*situation) (stop.Verdict, bool)) stop.Verdict {
+// advance decides and acts until there is a verdict. enough, where given, may
+// end the way before each decision.
+func (h *Handler) advance(ctx context.Context, m stop.Message, s situation, enough func(*situation) (stop.Verdict, bool)) stop.Verdict {
 	for {
 		if ctx.Err() != nil && !s.fresh {
 			return handBack(s)
 		}
+		if enough != nil {
+			if v, over := enough(&s); over {
+				return v
+			}
+		}
 		s.now = time.Now()
 		s.recent = h.recent.has(s.task.Target.RefreshActivityID)
-		d := decide(s)
-		switch d.next {
+		switch d := decide(s); d.next {
 		case doEnd:
 			return h.end(m, s, d)
 		case doWait:
@@ -59,7 +63,7 @@ func (h *Handler) advance(ctx context.Context, m stop.Message, s situation, call
 		case doRead:
 			h.read(ctx, &s)
 		case doCall:
-			if v, over := call(&s); over {
+			if v, over := h.call(ctx, &s); over {
 				return v
 			}
 		}
@@ -193,7 +197,7 @@ func (h *Handler) end(m stop.Message, s situation, d decision) stop.Verdict {
 	if d.saved != "" && s.history.Attempts == 0 {
 		h.metrics.saved.WithLabelValues(string(d.saved)).Inc()
 	}
-	v := stop.Verdict{Results: []stop.Result{r}}
+	v := stop.Verdict{Results: []stop.Result{r}, History: &s.history}
 	if d.outcome == stop.OutcomeFailed {
 		v.DeadLetters = []stop.DeadLetter{h.bury(asRequest(m, s.task), s.task.Request, stop.WhyFailed, r.Message)}
 	}

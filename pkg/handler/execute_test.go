@@ -22,7 +22,7 @@ func bare(t *testing.T) *Handler {
 	return h
 }
 
-func planned(t *testing.T) (stop.Task, stop.Message) {
+func plannedTask(t *testing.T) (stop.Task, stop.Message) {
 	t.Helper()
 	stored := time.Date(2026, 11, 23, 4, 0, 0, 0, time.UTC)
 	task := stop.Task{
@@ -42,7 +42,7 @@ func planned(t *testing.T) (stop.Task, stop.Message) {
 // What is dead can be published again as it was asked for.
 func TestADeadLetterCanBePublishedAgain(t *testing.T) {
 	h := bare(t)
-	task, m := planned(t)
+	task, m := plannedTask(t)
 	v := h.end(m, situation{task: task}, end(stop.OutcomeFailed, "no luck"))
 	if len(v.DeadLetters) != 1 || len(v.Results) != 1 {
 		t.Fatalf("failed gives %d dead letters and %d results, want one each", len(v.DeadLetters), len(v.Results))
@@ -64,7 +64,7 @@ func TestADeadLetterCanBePublishedAgain(t *testing.T) {
 
 func TestAMessageIsGivenUpWithAResultAndALetter(t *testing.T) {
 	h := bare(t)
-	_, taskMessage := planned(t)
+	_, taskMessage := plannedTask(t)
 	request := stop.Message{
 		Subject: "as.refresh.stop.bulk", Sequence: 9, Stored: time.Now(),
 		Data: []byte(`{"Id":"r2","Region":"ap-guangzhou","AutoScalingGroupId":"asg-bbbbbbbb"}`),

@@ -34,6 +34,8 @@ type Permits interface {
 type Ledger interface {
 	// Decided reports whether the request has its result.
 	Decided(ctx context.Context, request string) (bool, error)
+	// Planned reports whether a task of the request exists.
+	Planned(ctx context.Context, request string) (bool, error)
 	// History reads what a task has been through; nothing yet is no error.
 	History(ctx context.Context, key string) (stop.History, error)
 	// Begin stores the history before a call and fails when another worker

@@ -7,13 +7,50 @@ import (
 	"github.com/seed-a7c21902/andon/pkg/stop"
 )
 
-// Plan is the step that turns a request into a task, or into its result where
-// no call is needed to know it.
+// Plan is the step that turns a request into a task. It gives a result itself
+// only where nothing was read and no task exists: what depends on the
+// activity is for Execute to say, because a request whose task is at work, be
+// it this message come again or another with the same id, would find its own
+// pause and take it for somebody else's.
 func (h *Handler) Plan(ctx context.Context, m stop.Message) stop.Verdict {
 	started := time.Now().UTC()
 	r, bad := stop.Decode(m, h.conf.Defaults)
 	if m.Delivered <= 1 {
 		h.metrics.requests.WithLabelValues(string(r.Lane), string(r.Source)).Inc()
+	}
+	t := stop.Task{
+		Request: r.ID, Sequence: r.Sequence, Target: r.Target(), Lane: r.Lane,
+		Reason: r.Reason, RequestedBy: r.RequestedBy, Incident: r.Incident, Traceparent: r.Traceparent,
+		DryRun: r.DryRun, AllowRollback: r.AllowRollback,
+		RequestedAt: r.RequestedAt, NotAfter: r.NotAfter, StartedAt: started,
+	}
+	v := h.plan(ctx, m, r, t, bad)
+	if len(v.Results) == 0 {
+		return v
+	}
+	// In this order: a task that ends in between leaves a result.
+	for _, done := range []func(context.Context, string) (bool, error){h.ledger.Planned, h.ledger.Decided} {
+		yes, err := done(ctx, r.ID)
+		if err != nil {
+			return h.later(ctx, "cannot read the ledger", r.ID, err)
+		}
+		if yes {
+			return h.settled(r.ID)
+		}
+	}
+	return v
+}
+
+func (h *Handler) plan(ctx context.Context, m stop.Message, r stop.Request, t stop.Task, bad *stop.Invalid) stop.Verdict {
+	if bad != nil {
+		return h.unreadable(m, t, bad)
+	}
+	if r.Several() {
+		return h.refused(t, "Targets with more than one group and Selector are not served by this version; send one request for each group")
+	}
+	var err error
+	if t.Quota, err = h.api.Quota(r.Account, r.Region); err != nil {
+		return h.refused(t, err.Error())
 	}
 	decided, err := h.ledger.Decided(ctx, r.ID)
 	if err != nil {
@@ -22,34 +59,25 @@ func (h *Handler) Plan(ctx context.Context, m stop.Message) stop.Verdict {
 	if decided {
 		return h.settled(r.ID)
 	}
-	t := stop.Task{
-		Request: r.ID, Sequence: r.Sequence, Target: r.Target(), Lane: r.Lane,
-		Reason: r.Reason, RequestedBy: r.RequestedBy, Incident: r.Incident, Traceparent: r.Traceparent,
-		DryRun: r.DryRun, AllowRollback: r.AllowRollback,
-		RequestedAt: r.RequestedAt, NotAfter: r.NotAfter, StartedAt: started,
-	}
-	if bad != nil {
-		return h.unreadable(m, t, bad)
-	}
-	if r.Several() {
-		return h.refused(t, "Targets with more than one group and Selector are not served by this version; send one request for each group")
-	}
-	if t.Quota, err = h.api.Quota(r.Account, r.Region); err != nil {
-		return h.refused(t, err.Error())
-	}
 	s := situation{task: t, history: stop.History{Key: "plan." + r.ID}}
 	if m.Delivered > 1 {
 		if s.history, err = h.ledger.History(ctx, s.history.Key); err != nil {
 			return h.later(ctx, "cannot read the history", r.ID, err)
 		}
 	}
-	return h.advance(ctx, m, s, func(s *situation) (stop.Verdict, bool) {
-		s.task.Seen = s.seen.activity
-		if s.seen.activity != nil {
-			s.task.Target.RefreshActivityID = s.seen.activity.RefreshActivityID
-		}
-		return stop.Verdict{Tasks: []stop.Task{s.task}}, true
-	})
+	return h.advance(ctx, m, s, planned)
+}
+
+// planned ends the plan as soon as the activity has been read.
+func planned(s *situation) (stop.Verdict, bool) {
+	if s.seen == nil || s.seen.held > 0 || !s.seen.answer.OK() {
+		return stop.Verdict{}, false
+	}
+	s.task.Seen = s.seen.activity
+	if s.seen.activity != nil {
+		s.task.Target.RefreshActivityID = s.seen.activity.RefreshActivityID
+	}
+	return stop.Verdict{Tasks: []stop.Task{s.task}, History: &s.history}, true
 }
 
 // unreadable answers a request that breaks the contract, and keeps it.

@@ -31,6 +31,9 @@ type Config struct {
 	Name string
 	// Replicas of streams and buckets that are made; 0 is 1.
 	Replicas int
+	// Capacity is how much the broker can store, in bytes; 0 is enough. The
+	// streams that are made share it.
+	Capacity int64
 	// AckWait is how long a message may be in hand without a sign of life
 	// before the broker gives it to another worker; 0 is 30 s.
 	AckWait time.Duration

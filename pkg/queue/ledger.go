@@ -21,6 +21,18 @@ func (q *Queue) Decided(ctx context.Context, request string) (bool, error) {
 	return r != nil, err
 }
 
+// Planned reports whether a task of the request exists.
+func (q *Queue) Planned(ctx context.Context, request string) (bool, error) {
+	_, err := q.tasks.GetLastMsgForSubject(ctx, stop.TaskClaim(request))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for a task of %s: %w", request, err)
+	}
+	return true, nil
+}
+
 // Result reads the result of a request, nil if there is none yet.
 func (q *Queue) Result(ctx context.Context, request string) (*stop.Result, error) {
 	msg, err := q.results.GetLastMsgForSubject(ctx, stop.ResultSubject(request))
@@ -77,4 +89,15 @@ func (q *Queue) remember(ctx context.Context, h *stop.History) error {
 	}
 	h.Revision = revision
 	return nil
+}
+
+// forget drops a history that nobody will ask for any more. What cannot be
+// dropped goes with its age.
+func (q *Queue) forget(ctx context.Context, h *stop.History) {
+	if h == nil || h.Revision == 0 {
+		return
+	}
+	if err := q.histories.Purge(ctx, jetstream.WithPurgeSubject("$KV."+stop.BucketHistory+"."+h.Key)); err != nil {
+		q.conf.Log.Debug("history is kept until it is too old", "key", h.Key, "error", err)
+	}
 }

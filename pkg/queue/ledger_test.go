@@ -206,7 +206,7 @@ func TestOneIdentityIsOneTask(t *testing.T) {
 				// A cluster may leave a request to make a consumer unanswered
 				// when several ask at once; settle asks again, and so does this.
 				eventually(t, 2*soon, func() error {
-					return queues[i%2].storeWithin(t.Context(), answerWait, stop.Verdict{Tasks: []stop.Task{one}})
+					return queues[i%2].storeTask(t.Context(), one)
 				})
 			})
 		}

@@ -26,10 +26,10 @@ const shortestRetry = time.Millisecond
 func (q *Queue) settle(t *inHand, m stop.Message, v stop.Verdict) {
 	// A worker that is stopping still finishes what it has begun, unless the
 	// connection is over.
-	ctx, cancel := context.WithTimeout(q.over, q.conf.AckWait)
-	defer cancel()
+	ctx := q.over
+	var trouble time.Time // when storing first failed
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		err := q.storeWithin(ctx, answerWait, v)
+		err := q.store(ctx, v)
 		if err == nil {
 			break
 		}
@@ -41,8 +41,11 @@ func (q *Queue) settle(t *inHand, m stop.Message, v stop.Verdict) {
 			return
 		}
 		q.conf.Log.Warn("cannot store, trying again", "sequence", m.Sequence, "error", err)
+		if trouble.IsZero() {
+			trouble = time.Now()
+		}
 		pause(ctx, wait)
-		if ctx.Err() != nil || !t.ours(q.conf.AckWait) {
+		if ctx.Err() != nil || time.Since(trouble) > q.conf.AckWait || !t.ours(q.conf.AckWait) {
 			return
 		}
 	}
@@ -52,6 +55,7 @@ func (q *Queue) settle(t *inHand, m stop.Message, v stop.Verdict) {
 		q.reached("after-result", v)
 		err = t.delivery.ack()
 		q.reached("after-ack", v)
+		q.forget(ctx, v.History)
 	case t.ours(q.conf.AckWait):
 		err = t.delivery.giveBack(v.Retry)
 	}
@@ -70,17 +74,10 @@ func (q *Queue) reached(point string, v stop.Verdict) {
 	}
 }
 
-// answerWait is how long one try to store waits for the broker. An answer can
-// be lost, with a leader or a connection; asking again finds out.
-const answerWait = 5 * time.Second
-
-func (q *Queue) storeWithin(ctx context.Context, d time.Duration, v stop.Verdict) error {
-	ctx, cancel := context.WithTimeout(ctx, d)
-	defer cancel()
-	return q.store(ctx, v)
-}
-
-// store keeps everything a verdict holds, each thing at most once.
+// store keeps everything a verdict holds, each thing at most once. Without a
+// deadline in ctx each question to the broker has its own (see newTopology):
+// an answer can be lost, with a leader or a connection, and asking again finds
+// out.
 func (q *Queue) store(ctx context.Context, v stop.Verdict) error {
 	for _, task := range v.Tasks {
 		if err := q.storeTask(ctx, task); err != nil {
@@ -163,9 +160,9 @@ func (q *Queue) storeOnce(ctx context.Context, subject string, header map[string
 // the first. It returns nil only when something stands there for certain: a
 // replicated stream mostly refuses because somebody else is storing just now,
 // and that may still come to nothing when the leader dies, so it is asked
-// again until the answer is known.
+// again until the answer is known, for a second or so.
 func (q *Queue) publishFirst(ctx context.Context, msg *nats.Msg, expect jetstream.PublishOpt) (first bool, err error) {
-	for wait := 2 * time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
+	for wait := 2 * time.Millisecond; wait < time.Second; wait *= 2 {
 		_, err = q.js.PublishMsg(ctx, msg, expect)
 		switch {
 		case refusedWith(err, jetstream.JSErrCodeStreamWrongLastSequence):
@@ -174,10 +171,8 @@ func (q *Queue) publishFirst(ctx context.Context, msg *nats.Msg, expect jetstrea
 			return err == nil, err
 		}
 		pause(ctx, wait)
-		if ctx.Err() != nil {
-			return false, err
-		}
 	}
+	return false, err
 }
 
 // refusedWith reports whether JetStream refused with one of the codes.

@@ -4,10 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"github.com/seed-a7c21902/andon/pkg/stop"
 )
@@ -325,5 +328,74 @@ func TestStoringIsTriedAgain(t *testing.T) {
 	}
 	if r, err := q.Result(t.Context(), "r"); err != nil || r == nil {
 		t.Errorf("no result: %v", err)
+	}
+}
+
+// "Somebody is storing just now" is not "stored": the other may fail with its
+// leader. Only a certain answer may lead to an acknowledgement.
+func TestAnUncertainRefusalIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	const busy = `{"error":{"code":400,"err_code":10164,"description":"wrong last sequence"}}`
+	for _, c := range []struct {
+		rule    string
+		answers []string
+		first   bool
+		bad     bool
+	}{
+		{"the other has stored", []string{busy, busy, `{"error":{"code":400,"err_code":10071,"description":"wrong last sequence: 1"}}`}, false, false},
+		{"the other has failed", []string{busy, `{"stream":"S","seq":1}`}, true, false},
+		{"the stream is full", []string{busy, `{"error":{"code":400,"err_code":10077,"description":"maximum bytes exceeded"}}`}, false, true},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			t.Parallel()
+			q := openQueue(t, startBroker(t))
+			var asked atomic.Int32
+			sub, err := q.nc.Subscribe("fake.stream", func(m *nats.Msg) {
+				if err := m.Respond([]byte(c.answers[asked.Add(1)-1])); err != nil {
+					t.Error(err)
+				}
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = sub.Unsubscribe() }()
+			first, err := q.storeOnce(t.Context(), "fake.stream", nil, nil)
+			if first != c.first || (err != nil) != c.bad {
+				t.Errorf("first %v, error %v", first, err)
+			}
+			if int(asked.Load()) != len(c.answers) {
+				t.Errorf("asked %d times, want %d", asked.Load(), len(c.answers))
+			}
+		})
+	}
+}
+
+func TestNoSignOfLifeAfterTheSettlement(t *testing.T) {
+	t.Parallel()
+	q := openQueue(t, startBroker(t))
+	sub, err := q.nc.SubscribeSync("fake.ack")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	d := &delivery{nc: q.nc, msg: &nats.Msg{Reply: "fake.ack"}}
+	for _, f := range []func() error{d.inProgress, func() error { return d.giveBack(time.Second) }, d.inProgress} {
+		if err := f(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := q.nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	var said []string
+	for n, _, _ := sub.Pending(); n > 0; n-- {
+		m, err := sub.NextMsg(soon)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said = append(said, string(m.Data))
+	}
+	if want := []string{"+WPI", `-NAK {"delay": 1000000000}`}; !slices.Equal(said, want) {
+		t.Errorf("the broker heard %q, want %q", said, want)
 	}
 }

@@ -32,8 +32,11 @@ type topology struct {
 	nc      *nats.Conn
 	js      jetstream.JetStream
 	results jetstream.Stream
+	tasks   jetstream.Stream
 	history jetstream.KeyValue
-	conf    Config
+	// histories is the stream behind history.
+	histories jetstream.Stream
+	conf      Config
 }
 
 func newTopology(nc *nats.Conn, c Config) (*topology, error) {
@@ -44,30 +47,49 @@ func newTopology(nc *nats.Conn, c Config) (*topology, error) {
 	return &topology{nc: nc, js: js, conf: c}, nil
 }
 
+// Shares of the store. Together they are what a broker must be able to hold;
+// where it holds less, each is cut by the same factor.
+const (
+	requestsShare = 512 * mebibyte
+	tasksShare    = 512 * mebibyte
+	resultsShare  = 2048 * mebibyte
+	deadShare     = 256 * mebibyte
+	historyShare  = 128 * mebibyte
+	allShares     = requestsShare + tasksShare + resultsShare + deadShare + historyShare
+)
+
+// bytes is the limit for a share of the store.
+func (c Config) bytes(share int64) int64 {
+	if c.Capacity <= 0 || c.Capacity >= allShares {
+		return share
+	}
+	return int64(float64(share) * (float64(c.Capacity) / allShares))
+}
+
 // streams are the wanted streams. Every limit on size refuses the new rather
 // than dropping the old, except in the dead letters, which must never stand
 // in the way of a result.
-func streams(replicas int) []jetstream.StreamConfig {
-	base := jetstream.StreamConfig{Storage: jetstream.FileStorage, Replicas: replicas, Discard: jetstream.DiscardNew, AllowDirect: true}
+func streams(c Config) []jetstream.StreamConfig {
+	base := jetstream.StreamConfig{Storage: jetstream.FileStorage, Replicas: c.Replicas, Discard: jetstream.DiscardNew, AllowDirect: true}
 	requests, tasks, results, dead := base, base, base, base
 
 	requests.Name, requests.Subjects = stop.StreamStop, []string{stop.SubjectStop, stop.SubjectStop + ".>"}
 	requests.Description = "requests to pause an instance refresh"
-	requests.Retention, requests.MaxBytes = jetstream.WorkQueuePolicy, 512*mebibyte
+	requests.Retention, requests.MaxBytes = jetstream.WorkQueuePolicy, c.bytes(requestsShare)
 	requests.Duplicates = time.Hour
 
 	tasks.Name, tasks.Subjects = stop.StreamTasks, []string{stop.SubjectTasks + ".>"}
 	tasks.Description = "planned requests, by quota and lane"
-	tasks.Retention, tasks.MaxBytes = jetstream.WorkQueuePolicy, 512*mebibyte
+	tasks.Retention, tasks.MaxBytes = jetstream.WorkQueuePolicy, c.bytes(tasksShare)
 
 	results.Name, results.Subjects = stop.StreamResults, []string{stop.SubjectResults + ".>"}
 	results.Description = "one terminal result a request"
-	results.Retention, results.MaxBytes, results.MaxAge = jetstream.LimitsPolicy, 2048*mebibyte, resultsLife
+	results.Retention, results.MaxBytes, results.MaxAge = jetstream.LimitsPolicy, c.bytes(resultsShare), resultsLife
 	results.MaxMsgsPerSubject, results.DiscardNewPerSubject = 1, true
 
 	dead.Name, dead.Subjects = stop.StreamDead, []string{stop.SubjectDead + ".>"}
 	dead.Description = "requests that were given up or could not be read"
-	dead.Retention, dead.MaxBytes, dead.MaxAge = jetstream.LimitsPolicy, 256*mebibyte, deadLife
+	dead.Retention, dead.MaxBytes, dead.MaxAge = jetstream.LimitsPolicy, c.bytes(deadShare), deadLife
 	dead.Discard = jetstream.DiscardOld
 
 	return []jetstream.StreamConfig{requests, tasks, results, dead}
@@ -75,23 +97,29 @@ func streams(replicas int) []jetstream.StreamConfig {
 
 // prove makes what is missing and refuses what is weaker.
 func (t *topology) prove(ctx context.Context) error {
-	for _, want := range streams(t.conf.Replicas) {
+	for _, want := range streams(t.conf) {
 		s, err := t.ensureStream(ctx, want)
 		if err != nil {
 			return err
 		}
-		if want.Name == stop.StreamResults {
+		switch want.Name {
+		case stop.StreamResults:
 			t.results = s
+		case stop.StreamTasks:
+			t.tasks = s
 		}
 	}
 	kv, err := t.ensureBucket(ctx, jetstream.KeyValueConfig{
 		Bucket: stop.BucketHistory, Description: "what tasks have been through",
-		TTL: historyLife, MaxBytes: 128 * mebibyte, Storage: jetstream.FileStorage, Replicas: t.conf.Replicas,
+		TTL: historyLife, MaxBytes: t.conf.bytes(historyShare), Storage: jetstream.FileStorage, Replicas: t.conf.Replicas,
 	})
 	if err != nil {
 		return err
 	}
 	t.history = kv
+	if t.histories, err = t.js.Stream(ctx, "KV_"+stop.BucketHistory); err != nil {
+		return fmt.Errorf("bucket %s: %w", stop.BucketHistory, explain(err))
+	}
 	return t.ensurePlanConsumer(ctx)
 }
 
@@ -198,7 +226,7 @@ func covered(subject string, list []string) bool {
 
 // ensureConsumer makes a consumer, or brings one that somebody changed back
 // to what a worker needs: consumers are andon's own. One that is as it must be
-// is left alone, and so is a pause, which is how operators stop the fleet.
+// is left alone. A pause stays in force either way, the broker sees to it.
 func (t *topology) ensureConsumer(ctx context.Context, s source) error {
 	want := jetstream.ConsumerConfig{
 		Durable:       s.durable,
@@ -213,12 +241,8 @@ func (t *topology) ensureConsumer(ctx context.Context, s source) error {
 		Metadata:      s.metadata(),
 	}
 	cons, err := t.js.Consumer(ctx, s.stream, s.durable)
-	if err == nil {
-		have := cons.CachedInfo().Config
-		if unchanged(have, want) {
-			return nil
-		}
-		want.PauseUntil = have.PauseUntil
+	if err == nil && unchanged(cons.CachedInfo().Config, want) {
+		return nil
 	}
 	if err == nil || errors.Is(err, jetstream.ErrConsumerNotFound) {
 		_, err = t.js.CreateOrUpdateConsumer(ctx, s.stream, want)

@@ -77,7 +77,7 @@ func TestManyMayOpenAtOnce(t *testing.T) {
 		const workers = 6
 		confs := make(chan Config, workers)
 		probe := open() // only for its way to the broker; the streams are gone again below
-		for _, s := range streams(1) {
+		for _, s := range streams(Config{Replicas: 1}) {
 			if err := probe.js.DeleteStream(t.Context(), s.Name); err != nil {
 				t.Fatal(err)
 			}
@@ -104,7 +104,7 @@ func TestManyMayOpenAtOnce(t *testing.T) {
 func TestAWeakerStreamIsRefused(t *testing.T) {
 	t.Parallel()
 	of := func(name string) jetstream.StreamConfig {
-		for _, s := range streams(1) {
+		for _, s := range streams(Config{Replicas: 1}) {
 			if s.Name == name {
 				return s
 			}
@@ -212,7 +212,7 @@ func TestAStrongerStreamIsAcceptedAndLeftAlone(t *testing.T) {
 	t.Parallel()
 	conf := config(t, startBroker(t))
 	js := admin(t, conf)
-	for _, s := range streams(1) {
+	for _, s := range streams(Config{Replicas: 1}) {
 		s.Description = "made by somebody else"
 		s.MaxBytes *= 2
 		switch s.Name {
@@ -234,7 +234,7 @@ func TestAStrongerStreamIsAcceptedAndLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	open(t, conf)
-	for _, want := range streams(1) {
+	for _, want := range streams(Config{Replicas: 1}) {
 		s, err := js.Stream(t.Context(), want.Name)
 		if err != nil {
 			t.Fatal(err)

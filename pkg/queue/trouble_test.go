@@ -97,6 +97,32 @@ func TestAnIdleWorkerGoesOnSoonAfterARestartOfTheBroker(t *testing.T) {
 	}
 }
 
+// A connection that breaks takes the pull with it, without a word. The next
+// one must not wait for a heartbeat to be missed.
+func TestABrokenConnectionIsPulledOverAgainAtOnce(t *testing.T) {
+	t.Parallel()
+	b := startBrokerAt(t, filepath.Join(t.TempDir(), "store"), "127.0.0.1:0")
+	q, publisher := openQueue(t, b), openQueue(t, b)
+	seen := make(chan struct{}, 10)
+	work(t, q, Worker{Plan: func(ctx context.Context, m stop.Message) stop.Verdict {
+		seen <- struct{}{}
+		return planned(ctx, m)
+	}})
+	// The first message proves that the second finds a pull waiting.
+	publish(t, publisher, stop.SubjectStop, "r-1")
+	receive(t, seen, "delivery")
+	empty(t, publisher, stop.StreamStop)
+	before := time.Now()
+	if err := q.nc.ForceReconnect(); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, publisher, stop.SubjectStop, "r-2")
+	receive(t, seen, "delivery")
+	if took := time.Since(before); took > pullHeartbeat {
+		t.Errorf("delivered after %v", took)
+	}
+}
+
 // A worker in the middle of a step when the broker goes: the result is stored
 // when it comes back, by whoever holds the message then.
 func TestAResultOutlivesAnOutage(t *testing.T) {

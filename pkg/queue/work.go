@@ -73,12 +73,12 @@ func (q *Queue) Work(ctx context.Context, w Worker) error {
 // broker no longer serves, is made again; one that somebody changed is brought
 // back when it is looked at, once each AckWait.
 func (q *Queue) loop(ctx context.Context, s source, slots int, step stop.Step, w Worker) {
-	hands := newHands(q, s, slots)
-	defer hands.wait()
-	stopBeating := hands.beat(q.conf.AckWait / 3)
-	defer stopBeating()
 	l := q.loops.add(s.durable)
 	defer q.loops.remove(s.durable)
+	hands := newHands(q, slots)
+	// What has been begun is kept alive until it is settled.
+	defer hands.beat(q.conf.AckWait / 3)()
+	defer hands.wait()
 
 	var p *puller
 	defer func() {
@@ -212,7 +212,7 @@ type inHand struct {
 	beat time.Time // when the broker last heard of it
 }
 
-func newHands(q *Queue, s source, slots int) *hands {
+func newHands(q *Queue, slots int) *hands {
 	return &hands{queue: q, slots: make(chan struct{}, slots), held: make(map[*inHand]struct{})}
 }
 

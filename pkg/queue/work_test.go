@@ -265,8 +265,8 @@ func TestAConsumerThatSomebodyChangedIsBroughtBack(t *testing.T) {
 	empty(t, q, stop.StreamStop)
 	was := consumer(t, js)
 	weak := was
+	// None of these makes a pull fail, so only looking can find them.
 	weak.MaxDeliver, weak.AckWait, weak.MaxAckPending = 3, 10*time.Millisecond, 1
-	weak.HeadersOnly, weak.MaxRequestBatch, weak.FilterSubject = true, 1, "as.refresh.stop.urgent.>"
 	if _, err := js.UpdateConsumer(t.Context(), stop.StreamStop, weak); err != nil {
 		t.Fatal(err)
 	}
@@ -429,7 +429,8 @@ func TestQuotasThatLookAlikeAreAllServed(t *testing.T) {
 	work(t, other, Worker{Execute: executeTask})
 	quotas := []stop.Quota{
 		quotaOfAccount("a"), quotaOfAccount("a_b"), quotaOfAccount("a_b_c"), quotaOfAccount("a-b"),
-		{Account: "a", Endpoint: "https://as"}, {Account: "a", Endpoint: "https://as.example.com:8443"},
+		{Account: "a", Endpoint: "https://as"},
+		{Account: "a", Endpoint: "https://as.example.com:8443"},
 		{Account: "a", Endpoint: "http://as.example.com"},
 	}
 	for i, quota := range quotas {
@@ -564,6 +565,60 @@ func TestStoppingFinishesWhatWasBegunAndGivesBackTheRest(t *testing.T) {
 	}
 	if n := left(t, q, stop.StreamResults); n != requests {
 		t.Errorf("%d results, want %d", n, requests)
+	}
+}
+
+func TestWhatWasBegunIsKeptAliveWhileStopping(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t)
+	const wait = 600 * time.Millisecond
+	q, next := openQueue(t, b, ackWait(wait)), openQueue(t, b, ackWait(wait))
+	begun := make(chan struct{}, 10)
+	plan := func(ctx context.Context, m stop.Message) stop.Verdict {
+		begun <- struct{}{}
+		<-time.After(4 * wait) // a call that cannot be broken off
+		return planned(ctx, m)
+	}
+	end := work(t, q, Worker{Plan: plan})
+	publish(t, q, stop.SubjectStop, "r")
+	receive(t, begun, "delivery")
+	work(t, next, Worker{Plan: plan})
+	if err := end(); err != nil {
+		t.Fatal(err)
+	}
+	empty(t, next, stop.StreamStop)
+	if len(begun) != 0 {
+		t.Error("the message was delivered to another worker too")
+	}
+}
+
+// A large plan takes longer to store than any one answer of the broker may.
+func TestAVerdictWithManyTasksIsStoredWhole(t *testing.T) {
+	t.Parallel()
+	q := openQueue(t, startBroker(t), ackWait(300*time.Millisecond))
+	const tasks = 3000
+	var deliveries atomic.Int32
+	var executed sync.Map
+	work(t, q, Worker{
+		Plan: func(context.Context, stop.Message) stop.Verdict {
+			deliveries.Add(1)
+			var v stop.Verdict
+			for i := range tasks {
+				v.Tasks = append(v.Tasks, task(fmt.Sprint("r-", i), stop.LaneBulk))
+			}
+			return v
+		},
+		Execute: func(_ context.Context, m stop.Message) stop.Verdict {
+			executed.Store(m.Subject, true)
+			return stop.Verdict{Settled: true}
+		},
+	})
+	publish(t, q, stop.SubjectStop, "{}")
+	empty(t, q, stop.StreamStop, stop.StreamTasks)
+	n := 0
+	executed.Range(func(any, any) bool { n++; return true })
+	if n != tasks || deliveries.Load() != 1 {
+		t.Errorf("%d tasks executed after %d deliveries of the request, want %d and 1", n, deliveries.Load(), tasks)
 	}
 }
 

@@ -33,7 +33,9 @@ type Verdict struct {
 
 	// Retry asks for the message again after this delay (at least a
 	// millisecond), once History, if any, has been stored.
-	Retry   time.Duration
+	Retry time.Duration
+	// History is what the message has been through. With a verdict that is
+	// final it is forgotten.
 	History *History
 }
 

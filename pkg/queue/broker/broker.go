@@ -22,6 +22,7 @@ const readyWithin = 5 * time.Second
 type Broker struct {
 	server    *server.Server
 	clientURL string
+	maxStore  int64
 	lock      *lock
 	stop      sync.Once
 }
@@ -59,7 +60,7 @@ func Start(ctx context.Context, c Config) (*Broker, error) {
 	log := &logAdapter{to: c.Logger}
 	s.SetLoggerV2(log, false, false, false)
 
-	b := &Broker{server: s, lock: held}
+	b := &Broker{server: s, maxStore: opts.JetStreamMaxStore, lock: held}
 	started := make(chan struct{})
 	go func() {
 		defer close(started)
@@ -124,6 +125,9 @@ func (b *Broker) InProcessConn() (net.Conn, error) {
 func (b *Broker) ClientURL() string {
 	return b.clientURL
 }
+
+// MaxStore is the limit in force for all streams together, in bytes.
+func (b *Broker) MaxStore() int64 { return b.maxStore }
 
 // Healthy is nil while JetStream serves every stream and consumer it holds, and
 // otherwise says what is wrong. After a full disk it stays so until a restart.

@@ -25,7 +25,7 @@ race: ## Run all tests in random order under the race detector
 	go test $(RACE) -shuffle=on ./...
 
 lint: ## Vet, format and lint, layers included
-	go vet ./...
+	go vet ./... && go vet -tags crashpoints ./cmd/worker
 	$(TOOL) golangci-lint run
 
 tidy: ## Say whether go.mod or go.sum of either module is out of date

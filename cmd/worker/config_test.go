@@ -165,12 +165,12 @@ func TestStoreDir(t *testing.T) {
 }
 
 func TestARehearsalHasAStoreOfItsOwn(t *testing.T) {
-	real, _, err := load(nil, home(nil))
+	meant, _, err := load(nil, home(nil))
 	if err != nil {
 		t.Fatal(err)
 	}
 	rehearsal, _, err := load([]string{"--simulate"}, home(nil))
-	if err != nil || rehearsal.StoreDir == real.StoreDir {
+	if err != nil || rehearsal.StoreDir == meant.StoreDir {
 		t.Errorf("store %s for both, error %v", rehearsal.StoreDir, err)
 	}
 	given, _, err := load([]string{"--simulate", "--store-dir", "/srv/andon"}, home(nil))

@@ -278,7 +278,7 @@ func freeAddr(t testing.TB) string {
 // what it has confirmed must outlive the machine.
 func storeDir(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp(".", ".test-store-")
+	dir, err := os.MkdirTemp(".", ".test-store-") //nolint:usetesting // t.TempDir may be on a tmpfs
 	if err != nil {
 		t.Fatal(err)
 	}

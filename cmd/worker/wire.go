@@ -87,7 +87,7 @@ func work(ctx context.Context, c Config, getenv func(string) string, log *slog.L
 	group.Go(func() error {
 		defer context.AfterFunc(ctx, web.drain)()
 		defer closeWeb(web)
-		return q.Work(ctx, queue.Worker{Plan: h.Plan, Execute: h.Execute, GiveUp: h.GiveUp, Gate: h.Gate, Slots: c.Concurrency})
+		return q.Work(ctx, queue.Worker{Plan: h.Plan, Execute: h.Execute, GiveUp: h.GiveUp, Serves: api.Serves, Gate: h.Gate, Slots: c.Concurrency})
 	})
 	return group.Wait()
 }

@@ -106,6 +106,9 @@ func (c *Client) Quota(account, region string) (stop.Quota, error) {
 	return stop.Quota{Account: account, Endpoint: c.endpoint.scheme + "://" + host}, nil
 }
 
+// Serves reports whether the account is among those configured.
+func (c *Client) Serves(account string) bool { return c.accounts[account] != nil }
+
 // Quotas are those known before any request has come: one for each account,
 // unless each region has its own.
 func (c *Client) Quotas() []stop.Quota {

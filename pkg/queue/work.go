@@ -19,6 +19,9 @@ type Worker struct {
 	Execute stop.Step
 	// GiveUp ends a message whose handling has crashed again and again.
 	GiveUp func(m stop.Message, cause error) stop.Verdict
+	// Serves says whether this worker has the account's credentials; nil: it
+	// has all. Tasks of other accounts are left to the workers that do.
+	Serves func(account string) bool
 	// Gate waits until tasks of the account may be fetched. It returns soon
 	// after ctx is done.
 	Gate func(ctx context.Context, account string)
@@ -60,6 +63,10 @@ func (q *Queue) Work(ctx context.Context, w Worker) error {
 			case <-ctx.Done():
 				return nil
 			case quota := <-q.quotas.added:
+				if w.Serves != nil && !w.Serves(quota.Account) {
+					q.conf.Log.Warn("tasks wait for an account that this worker does not serve", "account", quota.Account, "endpoint", quota.Endpoint)
+					continue
+				}
 				for _, l := range stop.Lanes() {
 					group.Go(func() error { q.loop(ctx, taskSource(quota, l), w.Slots, w.Execute, w); return nil })
 				}

@@ -14,9 +14,11 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common"
+	sdkerrors "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common/errors"
 )
 
 // Account is where the credentials of one account come from.
@@ -70,7 +72,7 @@ func readSection(r io.Reader, section string) (map[string]string, error) {
 	keys, at, found := make(map[string]string), "", false
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
-		line := strings.TrimSpace(lines.Text())
+		line := strings.TrimSpace(strings.TrimPrefix(lines.Text(), "\ufeff")) // as some editors begin a file
 		switch {
 		case line == "" || line[0] == '#' || line[0] == ';':
 		case line[0] == '[' && strings.HasSuffix(line, "]"):
@@ -123,7 +125,7 @@ func OIDC() Account {
 		}
 		got, err := p.GetCredential()
 		if err != nil {
-			return Credential{}, fmt.Errorf("TKE OIDC: %w", err)
+			return Credential{}, fmt.Errorf("TKE OIDC: %w", unquoted(err))
 		}
 		id, key, token := got.GetCredential()
 		// The SDK asks for two hours and does not tell the end.
@@ -131,6 +133,37 @@ func OIDC() Account {
 		c := Credential{SecretID: id, SecretKey: Secret(key), Token: Secret(token), Expires: time.Now().Add(life)}
 		return complete(c, "TKE OIDC", "TmpSecretId", "TmpSecretKey")
 	}}
+}
+
+// tkeNames are the variables that OIDC needs, all of them. The region alone is
+// no sign that it is meant.
+var tkeNames = []string{"TKE_ROLE_ARN", "TKE_PROVIDER_ID", "TKE_WEB_IDENTITY_TOKEN_FILE", "TKE_REGION"}
+
+// tke reports whether OIDC is configured; half of it is an error.
+func tke(getenv func(string) string) (configured bool, err error) {
+	var missing []string
+	for _, name := range tkeNames {
+		switch {
+		case getenv(name) == "":
+			missing = append(missing, name)
+		case name != "TKE_REGION":
+			configured = true
+		}
+	}
+	if configured && len(missing) > 0 {
+		return true, fmt.Errorf("TKE OIDC: the environment has no %s", strings.Join(missing, ", "))
+	}
+	return configured, nil
+}
+
+// unquoted drops what the SDK quotes of an answer that it could not read: one
+// that breaks off holds keys.
+func unquoted(err error) error {
+	sdkErr, ok := errors.AsType[*sdkerrors.TencentCloudSDKError](err)
+	if ok && (sdkErr.Code == "ClientError.ParseJsonError" || sdkErr.Code == "ClientError.HttpStatusCodeError") {
+		return fmt.Errorf("STS answers something that cannot be read (%s)", sdkErr.Code)
+	}
+	return err
 }
 
 // metadata is the CVM's metadata service.
@@ -227,6 +260,7 @@ func find(ctx context.Context, getenv func(string) string, log *slog.Logger, met
 		file, named = filepath.Join(home, ".tencentcloud", "credentials"), false
 	}
 	tccli := TCCLIPath(home, getenv("TCCLI_PROFILE"))
+	oidc, oidcErr := tke(getenv)
 	switch {
 	case named || home != "" && exists(file):
 		a := File(file, "")
@@ -234,8 +268,8 @@ func find(ctx context.Context, getenv func(string) string, log *slog.Logger, met
 	case home != "" && exists(tccli):
 		a := TCCLI(tccli)
 		return a, a.Check(ctx, log)
-	case getenv("TKE_ROLE_ARN") != "":
-		return OIDC(), nil
+	case oidc:
+		return OIDC(), oidcErr
 	}
 	// Away from the cloud the metadata service does not answer at all.
 	probe, cancel := context.WithTimeout(ctx, 1500*time.Millisecond)
@@ -266,5 +300,6 @@ func (a Account) Check(ctx context.Context, log *slog.Logger) error {
 
 func exists(path string) bool {
 	_, err := os.Stat(path)
-	return !errors.Is(err, os.ErrNotExist)
+	// Not a directory: a home such as /dev/null, which users have that own nothing.
+	return !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR)
 }

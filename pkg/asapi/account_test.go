@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	sdkerrors "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common/errors"
 )
 
 // place is where Default looks: an environment, a home and a metadata service.
@@ -86,7 +87,7 @@ func TestDefault(t *testing.T) {
 		files[name] = text
 		return files
 	}
-	oidc := map[string]string{"TKE_ROLE_ARN": "qcs::cam::uin/1:roleName/x"}
+	oidc := map[string]string{"TKE_ROLE_ARN": "qcs::cam::uin/1:roleName/x", "TKE_PROVIDER_ID": "p", "TKE_WEB_IDENTITY_TOKEN_FILE": "f", "TKE_REGION": "ap-tokyo"}
 	tests := []struct {
 		name  string
 		place place
@@ -120,6 +121,10 @@ func TestDefault(t *testing.T) {
 		{name: "tccli without the key", says: "has no secretKey", place: place{files: map[string]string{tccliFile: `{"secretId":"x"}`}, role: "r"}},
 		{name: "tccli without the id", says: "has no secretId", place: place{files: map[string]string{tccliFile: `{"secretKey":"x"}`}, role: "r"}},
 		{name: "tccli that is no JSON", says: "is not JSON", place: place{files: map[string]string{tccliFile: "secretId=x"}, role: "r"}},
+		{name: "home that is no directory", want: Credential{SecretID: "AKIDrole", SecretKey: "k", Token: "t", Expires: time.Unix(1800000000, 0)}, place: place{env: map[string]string{"HOME": "/dev/null"}, role: "r"}},
+		{name: "TKE without the rest", says: "has no TKE_PROVIDER_ID, TKE_WEB_IDENTITY_TOKEN_FILE, TKE_REGION", place: place{env: map[string]string{"TKE_ROLE_ARN": "x"}, role: "r"}},
+		{name: "TKE without the role", says: "has no TKE_ROLE_ARN", place: place{env: map[string]string{"TKE_PROVIDER_ID": "p", "TKE_WEB_IDENTITY_TOKEN_FILE": "f", "TKE_REGION": "ap-tokyo"}, role: "r"}},
+		{name: "TKE's region alone", want: Credential{SecretID: "AKIDrole", SecretKey: "k", Token: "t", Expires: time.Unix(1800000000, 0)}, place: place{env: map[string]string{"TKE_REGION": "ap-tokyo"}, role: "r"}},
 		{name: "role", want: Credential{SecretID: "AKIDrole", SecretKey: "k", Token: "t", Expires: time.Unix(1800000000, 0)}, place: place{role: "r"}},
 	}
 	for _, tt := range tests {
@@ -203,6 +208,7 @@ func TestReadSection(t *testing.T) {
 		want                map[string]string
 	}{
 		{"plain", "[default]\nsecret_id=a\nsecret_key=b", "default", map[string]string{"secret_id": "a", "secret_key": "b"}},
+		{"byte order mark", "\ufeff[default]\nsecret_id=a", "default", map[string]string{"secret_id": "a"}},
 		{"blanks", " [ default ] \r\n  secret_id =  a \r\n\r\n", "default", map[string]string{"secret_id": "a"}},
 		{"comments", "# x\n; y\n[default]\n# secret_id=a\n;secret_key=b\n", "default", map[string]string{}},
 		{"= in a value", "[default]\ntoken=a==", "default", map[string]string{"token": "a=="}},
@@ -346,6 +352,22 @@ func TestOIDC(t *testing.T) {
 	t.Setenv("TKE_ROLE_ARN", "qcs::cam::uin/1:roleName/x")
 	if _, err := OIDC().Fetch(t.Context()); err == nil || !strings.Contains(err.Error(), "TKE OIDC") {
 		t.Errorf("without the token's file: %v", err)
+	}
+}
+
+// TestUnquoted: what STS says in reply to a role is a pair of keys.
+func TestUnquoted(t *testing.T) {
+	for code, quotes := range map[string]bool{
+		"ClientError.ParseJsonError": false, "ClientError.HttpStatusCodeError": false,
+		"ClientError.NetworkError": true, "InvalidParameter.WebIdentityTokenError": true,
+	} {
+		err := unquoted(fmt.Errorf("wrapped: %w", sdkerrors.NewTencentCloudSDKError(code, "the answer is "+string(canaryKey), "")))
+		if got := sings(err.Error()); got != quotes || !strings.Contains(err.Error(), code) {
+			t.Errorf("got %v", err)
+		}
+	}
+	if plain := errors.New("env TKE_REGION not exist"); unquoted(plain) != plain { //nolint:errorlint // the same, not alike
+		t.Errorf("got %v", unquoted(plain))
 	}
 }
 

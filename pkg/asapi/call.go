@@ -21,7 +21,7 @@ var errDeadline = errors.New("no answer in time")
 // call makes one attempt and turns whatever comes of it into an answer.
 func (c *Client) call(ctx context.Context, action, account, region string, do func(context.Context, *as.Client) (requestID *string, err error)) (a stop.Answer) {
 	defer func() {
-		a.Message = bound(a.Message)
+		a.Code, a.RequestID, a.Message = bound(a.Code, maxWord), bound(a.RequestID, maxWord), bound(a.Message, maxMessage)
 		c.metrics.requests.WithLabelValues(action, string(a.Class)).Inc()
 	}()
 	sdk, holder, err := c.sdk(account, region)
@@ -38,7 +38,7 @@ func (c *Client) call(ctx context.Context, action, account, region string, do fu
 	began := time.Now()
 	a = attempt(httptrace.WithClientTrace(ctx, trace), sdk, do)
 	c.metrics.duration.WithLabelValues(action).Observe(time.Since(began).Seconds())
-	a.Unsent = !sent.Load()
+	a.Message, a.Unsent = holder.redact(a.Message), !sent.Load()
 	if a.Class == stop.ClassCredential {
 		holder.invalidate()
 	}
@@ -86,24 +86,30 @@ func refusal(ctx context.Context, err error) stop.Answer {
 	return a
 }
 
-// unsigned is the answer to a call for which there were no credentials. Where
-// they are just slow to come the call may be tried again.
+// unsigned is the answer to a call for which there were no credentials. A source
+// that does not answer in the call's time is as little the request's fault as
+// one that fails; a caller that stops waiting says nothing about the source.
 func unsigned(ctx context.Context, err error) stop.Answer {
 	a := stop.Answer{Class: stop.ClassCredential, Code: "ClientError.CredentialError", Message: err.Error(), Unsent: true}
-	if ctx.Err() != nil {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, errDeadline) {
 		a.Class = stop.ClassTransient
 	}
 	return a
 }
 
-// maxMessage bounds what is kept of a message: the SDK quotes the whole body
-// of an answer it cannot read, and messages end up in results and logs.
-const maxMessage = 1024
+// What is kept of an answer ends up in results and logs, and a result larger
+// than the broker takes could never be stored.
+const (
+	// maxMessage: the SDK quotes the whole body of an answer it cannot read.
+	maxMessage = 1024
+	// maxWord is for codes, ids and statuses; the longest code of the SDK has 66 bytes.
+	maxWord = 128
+)
 
-// bound cuts a message to maxMessage bytes of valid UTF-8.
-func bound(message string) string {
-	if len(message) <= maxMessage {
-		return strings.ToValidUTF8(message, "?")
+// bound cuts a text to that many bytes of valid UTF-8.
+func bound(text string, most int) string {
+	if len(text) <= most {
+		return strings.ToValidUTF8(text, "?")
 	}
-	return strings.ToValidUTF8(message[:maxMessage-len("…")], "") + "…"
+	return strings.ToValidUTF8(text[:most-len("…")], "") + "…"
 }

@@ -471,7 +471,7 @@ func TestMessageIsBounded(t *testing.T) {
 		{"not UTF-8", "a\xff\xfeb", "a?b"},
 	}
 	for _, tt := range tests {
-		if got := bound(tt.message); got != tt.want {
+		if got := bound(tt.message, maxMessage); got != tt.want {
 			t.Errorf("%s: %d bytes: %.40q…, want %d: %.40q…", tt.name, len(got), got, len(tt.want), tt.want)
 		}
 	}
@@ -483,5 +483,30 @@ func TestMessageIsBounded(t *testing.T) {
 	})
 	if a := newClient(t, server.URL).Stop(t.Context(), web); len(a.Message) > maxMessage || !strings.Contains(a.Message, "<html>") {
 		t.Errorf("a page of 1 MiB is in a message of %d bytes", len(a.Message))
+	}
+}
+
+// TestWordsAreBounded: a code or an id of a megabyte would make a result that
+// the broker never takes.
+func TestWordsAreBounded(t *testing.T) {
+	long := strings.Repeat("r", 1<<20)
+	refused := newClient(t, serve(t, says(`{"Response":{"Error":{"Code":"AuthFailure.`+long+`","Message":"m"},"RequestId":"`+long+`"}}`)).URL)
+	if a := refused.Stop(t.Context(), web); a.Class != stop.ClassCredential || len(a.Code) != maxWord || len(a.RequestID) != maxWord {
+		t.Errorf("class %s, code of %d bytes, id of %d bytes", a.Class, len(a.Code), len(a.RequestID))
+	}
+	shown := newClient(t, serve(t, says(`{"Response":{"TotalCount":1,"RefreshActivitySet":[{"AutoScalingGroupId":"`+long+`","RefreshActivityId":"`+long+`","ActivityType":"`+long+`","Status":"`+long+`"}],"RequestId":"r"}}`)).URL)
+	page, a := shown.Activities(t.Context(), stop.Scope{Account: "default", Region: "ap-tokyo"})
+	if !a.OK() || len(page.Activities) != 1 {
+		t.Fatalf("%+v, %d activities", a, len(page.Activities))
+	}
+	for _, word := range []string{page.Activities[0].AutoScalingGroupID, page.Activities[0].RefreshActivityID, page.Activities[0].ActivityType, string(page.Activities[0].Status)} {
+		if len(word) != maxWord {
+			t.Errorf("a word of %d bytes", len(word))
+		}
+	}
+	for _, code := range sdkCodes(t) {
+		if len(code) > maxWord {
+			t.Errorf("code %s would be cut", code)
+		}
 	}
 }

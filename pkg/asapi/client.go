@@ -245,8 +245,8 @@ func pageOf(r *as.DescribeRefreshActivitiesResponseParams) stop.Page {
 		}
 		created, _ := time.Parse(time.RFC3339, value(a.CreatedTime)) // zero when the API has none
 		page.Activities = append(page.Activities, stop.Activity{
-			AutoScalingGroupID: value(a.AutoScalingGroupId), RefreshActivityID: value(a.RefreshActivityId),
-			ActivityType: value(a.ActivityType), Status: stop.Status(value(a.Status)), CreatedTime: created,
+			AutoScalingGroupID: word(a.AutoScalingGroupId), RefreshActivityID: word(a.RefreshActivityId),
+			ActivityType: word(a.ActivityType), Status: stop.Status(word(a.Status)), CreatedTime: created,
 		})
 	}
 	return page
@@ -261,6 +261,8 @@ func refs(values []string) []*string {
 	}
 	return list
 }
+
+func word(p *string) string { return bound(value(p), maxWord) }
 
 func value[T any](p *T) (v T) {
 	if p == nil {

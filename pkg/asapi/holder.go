@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 )
@@ -175,6 +176,22 @@ func (h *holder) close() {
 	case <-time.After(time.Second):
 		h.log.Warn("a refresh of credentials does not end", "account", h.name, "source", h.account.Name)
 	}
+}
+
+// minRedacted keeps a made-up short key from blanking out half a message; real
+// keys have 32 bytes, and tokens more.
+const minRedacted = 12
+
+// redact takes the credentials out of a text: an endpoint that is not the API,
+// such as a proxy, may show the request in its answer, token included.
+func (h *holder) redact(text string) string {
+	_, key, token := h.GetCredential()
+	for _, secret := range []string{key, token} {
+		if len(secret) >= minRedacted {
+			text = strings.ReplaceAll(text, secret, hidden)
+		}
+	}
+	return text
 }
 
 // GetCredential returns the three parts as one, as signing needs them.

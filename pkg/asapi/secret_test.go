@@ -157,3 +157,16 @@ func TestSecretsStayOutOfMessages(t *testing.T) {
 		})
 	}
 }
+
+// TestEchoedRequest: a proxy's error page may show the headers it was sent.
+func TestEchoedRequest(t *testing.T) {
+	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusBadGateway)
+		r.Header.Write(w)
+	})
+	c := newClient(t, server.URL, account(Static("static", "AKIDx", canaryKey, canaryToken)))
+	a := c.Stop(t.Context(), web)
+	if !strings.Contains(a.Message, "X-Tc-Token: "+hidden) || sings(a.Message) {
+		t.Errorf("got %+v", a)
+	}
+}

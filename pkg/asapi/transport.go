@@ -15,6 +15,16 @@ import (
 // and the API itself ends at 50 MB.
 const maxAnswer = 8 << 20
 
+// A connection may be gone without anybody having said so, as when a NAT forgets
+// it. HTTP/1.1 leaves it with the first call that has no answer; HTTP/2 puts
+// every later call on it too, until the kernel gives up after a quarter of an
+// hour. So one that is silent for pingAfter is asked, and left after pingWait:
+// together no more than a call may take by default.
+const (
+	pingAfter = 3 * time.Second
+	pingWait  = 2 * time.Second
+)
+
 // newTransport keeps as many idle connections as there may be calls, so that
 // calls find a warm one: a handshake before a call would make its arrival
 // late. The API closes idle connections after 60 s; this side is first.
@@ -26,6 +36,7 @@ func newTransport(concurrency int) *http.Transport {
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    3 * time.Second,
 		ForceAttemptHTTP2:      true,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingWait},
 		MaxIdleConns:           4 * concurrency,
 		MaxIdleConnsPerHost:    concurrency,
 		IdleConnTimeout:        30 * time.Second,

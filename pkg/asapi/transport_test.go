@@ -1,11 +1,16 @@
 package asapi
 
 import (
+	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -120,10 +125,75 @@ func TestTransport(t *testing.T) {
 	if tr.IdleConnTimeout <= 0 || tr.IdleConnTimeout >= time.Minute {
 		t.Errorf("keeps idle connections for %s; the API closes them after 60 s", tr.IdleConnTimeout)
 	}
+	if got := tr.HTTP2.SendPingTimeout + tr.HTTP2.PingTimeout; tr.HTTP2.SendPingTimeout <= 0 || tr.HTTP2.PingTimeout <= 0 || got > 5*time.Second {
+		t.Errorf("a dead HTTP/2 connection is kept for %s; a call has 5 s", got)
+	}
 	if tr.TLSClientConfig.MinVersion < tls.VersionTLS12 || tr.TLSClientConfig.InsecureSkipVerify {
 		t.Error("TLS is weak")
 	}
 	if !tr.DisableCompression || tr.MaxResponseHeaderBytes <= 0 || tr.TLSHandshakeTimeout <= 0 || tr.Proxy == nil {
 		t.Error("compression, headers, handshakes or proxies are not as promised")
 	}
+}
+
+// TestDeadConnectionIsLeft: a connection that nobody closed, and over which
+// nothing comes any more, costs a few calls and not all of them.
+func TestDeadConnectionIsLeft(t *testing.T) {
+	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		t.Run(proto, func(t *testing.T) {
+			t.Parallel()
+			var spoken atomic.Value
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				spoken.Store(r.Proto)
+				says(accepted)(w, r)
+			}))
+			server.EnableHTTP2 = proto == "HTTP/2.0"
+			server.StartTLS()
+			t.Cleanup(server.Close)
+			c := newClient(t, server.URL, timeout(time.Second))
+			pool := x509.NewCertPool()
+			pool.AddCert(server.Certificate())
+			c.transport.TLSClientConfig.RootCAs = pool
+			c.transport.HTTP2.SendPingTimeout, c.transport.HTTP2.PingTimeout = 500*time.Millisecond, 500*time.Millisecond
+			var forgotten atomic.Pointer[mute]
+			dial := c.transport.DialContext
+			c.transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				conn, err := dial(ctx, network, addr)
+				if err != nil {
+					return nil, err
+				}
+				m := &mute{Conn: conn}
+				forgotten.CompareAndSwap(nil, m)
+				return m, nil
+			}
+			if a := c.Stop(t.Context(), web); !a.OK() || spoken.Load() != proto {
+				t.Fatalf("%v: %+v", spoken.Load(), a)
+			}
+			forgotten.Load().on.Store(true)
+			const patient = 10
+			lost := 0
+			for !c.Stop(t.Context(), web).OK() {
+				if lost++; lost == patient {
+					t.Fatalf("%d calls in a row were lost", lost)
+				}
+			}
+			if lost == 0 {
+				t.Error("no call was lost: the connection was not dead")
+			}
+		})
+	}
+}
+
+// mute is a connection that, once on, swallows what is written and has nothing
+// to read any more.
+type mute struct {
+	net.Conn
+	on atomic.Bool
+}
+
+func (m *mute) Write(p []byte) (int, error) {
+	if m.on.Load() {
+		return len(p), nil
+	}
+	return m.Conn.Write(p)
 }

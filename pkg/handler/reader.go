@@ -34,6 +34,8 @@ type batchKey struct {
 	region  string
 	lane    stop.Lane
 	byGroup bool
+	// alone is the one id of a read that is not shared.
+	alone string
 }
 
 // batch is a read that has not been sent yet.
@@ -58,24 +60,41 @@ func (r *reader) close() {
 }
 
 // read returns the activity of the target, or the live one of its group. It
-// returns early, with held set, when ctx ends.
+// returns early, with held set, when ctx ends. A read that the API will not
+// have is made again for this target alone: another's bad id must not hurt it.
 func (r *reader) read(ctx context.Context, q stop.Quota, t stop.Target, l stop.Lane) reading {
 	key := batchKey{quota: q, region: t.Region, lane: l, byGroup: t.RefreshActivityID == ""}
 	id := t.RefreshActivityID
 	if key.byGroup {
 		id = t.AutoScalingGroupID
 	}
+	seen, shared := r.readShared(ctx, key, id)
+	if shared && lasting(seen.answer.Class) {
+		key.alone = id
+		seen, _ = r.readShared(ctx, key, id)
+	}
+	return seen
+}
+
+// readShared reads together with whoever asks for the same key, and says
+// whether somebody did.
+func (r *reader) readShared(ctx context.Context, key batchKey, id string) (seen reading, shared bool) {
 	b := r.join(key, id)
 	select {
 	case <-b.done:
 	case <-ctx.Done():
-		return reading{held: time.Millisecond}
+		return reading{held: time.Millisecond}, false
 	}
-	seen := reading{answer: b.answer, held: b.held}
+	seen = reading{answer: b.answer, held: b.held}
 	if a, ok := b.found[id]; ok {
 		seen.activity = &a
 	}
-	return seen
+	return seen, len(b.ids) > 1
+}
+
+// lasting reports whether asking the same again has the same answer.
+func lasting(c stop.Class) bool {
+	return c == stop.ClassNotFound || c == stop.ClassCaller || c == stop.ClassConflict
 }
 
 // join adds an id to the batch that is open for the key, or opens one.

@@ -36,7 +36,7 @@ func TestEveryOutcome(t *testing.T) {
 		code        string
 		stops       int
 	}{
-		{name: "running", i: 0, outcome: stop.OutcomePaused, stops: 1},
+		{name: "running", i: 0, outcome: stop.OutcomePaused, status: "RUNNING", stops: 1},
 		{name: "manual-pause", i: 1, outcome: stop.OutcomeAlreadyPaused, status: "MANUAL_PAUSE"},
 		{name: "auto-pause", i: 2, outcome: stop.OutcomeAlreadyPaused, status: "AUTO_PAUSE"},
 		{name: "failed-pause", i: 3, outcome: stop.OutcomeAlreadyPaused, status: "FAILED_PAUSE"},
@@ -46,8 +46,8 @@ func TestEveryOutcome(t *testing.T) {
 		{name: "init", i: 7, outcome: stop.OutcomeConflict, status: "INIT", code: stop.CodeConflict, stops: 1},
 		{name: "scale-in", i: scaleIn, outcome: stop.OutcomeConflict, status: "RUNNING", code: stop.CodeConflict, stops: 1},
 		{name: "rollback", i: rollback, outcome: stop.OutcomeRefused, status: "RUNNING"},
-		{name: "rollback-allowed", i: rollbackAllowed, extra: `,"AllowRollback":true`, outcome: stop.OutcomePaused, stops: 1},
-		{name: "by-group", i: byGroup, noActivity: true, outcome: stop.OutcomePaused, stops: 1},
+		{name: "rollback-allowed", i: rollbackAllowed, extra: `,"AllowRollback":true`, outcome: stop.OutcomePaused, status: "RUNNING", stops: 1},
+		{name: "by-group", i: byGroup, noActivity: true, outcome: stop.OutcomePaused, status: "RUNNING", stops: 1},
 		{name: "by-group-ended", i: 4, noActivity: true, outcome: stop.OutcomeNotFound},
 		{name: "expired", i: expired, extra: `,"NotAfter":"2020-01-01T00:00:00Z"`, outcome: stop.OutcomeExpired},
 		{name: "dry-run", i: dry, extra: `,"DryRun":true`, outcome: stop.OutcomeWouldPause, status: "RUNNING"},

@@ -35,6 +35,9 @@ type situation struct {
 	fresh bool
 	// seen is what the activity looked like, nil if it must be read first.
 	seen *reading
+	// last is the activity as it was last seen, before a call too. No decision
+	// depends on it; the result tells it.
+	last *stop.Activity
 	// recent: this worker's Stop of the same activity, for another request,
 	// was accepted within the time that Describe may lag.
 	recent bool
@@ -161,11 +164,11 @@ func decideAnswer(s situation) (decision, bool) {
 	last := s.history.Last
 	switch last.Class {
 	case stop.ClassOK:
-		return end(stop.OutcomePaused, "the API accepted the Stop").because(last), true
+		return end(stop.OutcomePaused, "the API accepted the Stop").of(s.last).because(last), true
 	case stop.ClassNotFound:
 		return end(stop.OutcomeNotFound, "%s", say(last)).because(last), true
 	case stop.ClassCaller:
-		return end(stop.OutcomeFailed, "the API will not accept this call: %s", say(last)).because(last), true
+		return end(stop.OutcomeFailed, "the API will not accept this call: %s", say(last)).of(s.last).because(last), true
 	case stop.ClassThrottled:
 		return decision{next: doWait, wait: waitThrottle}, true
 	case stop.ClassCredential:

@@ -24,7 +24,7 @@ func (h *Handler) Execute(ctx context.Context, m stop.Message) stop.Verdict {
 	if decided {
 		return h.settled(t.Request)
 	}
-	s := situation{task: t, history: stop.History{Key: "task." + t.Request}}
+	s := situation{task: t, history: stop.History{Key: "task." + t.Request}, last: t.Seen}
 	if m.Delivered > 1 {
 		if s.history, err = h.ledger.History(ctx, s.history.Key); err != nil {
 			return h.later(ctx, "cannot read the history", t.Request, err)
@@ -83,7 +83,7 @@ func (h *Handler) read(ctx context.Context, s *situation) {
 		}
 		return
 	}
-	s.history.Reads = 0
+	s.history.Reads, s.last = 0, seen.activity
 	if s.history.Unknown > 0 {
 		h.metrics.ambiguous.WithLabelValues(resolution(seen.activity)).Inc()
 	}

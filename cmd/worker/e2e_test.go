@@ -512,3 +512,27 @@ func TestReadsAreShared(t *testing.T) {
 	}
 	t.Logf("%d reads for %d requests", len(reads), requests)
 }
+
+// The broker goes away between the call and the result, and the worker is
+// told to stop: it does not wait for a broker that may never come back.
+func TestAWorkerStopsInTimeWithoutItsBroker(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	r.fault(simulator.Fault{Kind: simulator.Latency, Delay: time.Second, Accepted: true, Match: simulator.Match{Action: stop.ActionStop}})
+	end := r.work()
+	r.ask("r", 0)
+	r.eventually(5*time.Second, func() error {
+		if a, _ := r.sim.Activity(activityOf(0)); a.Status != "MANUAL_PAUSE" {
+			return fmt.Errorf("still %s", a.Status)
+		}
+		return nil
+	})
+	r.broker.Shutdown()
+	began := time.Now()
+	if code := end(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if took := time.Since(began); took > 9*time.Second {
+		t.Errorf("stopping took %v", took)
+	}
+}

@@ -24,13 +24,14 @@ import (
 // rig is the whole service on one desk: a real broker, the simulated API over
 // HTTP, a worker through its main function, and somebody who publishes.
 type rig struct {
-	t    testing.TB
-	sim  *simulator.Simulator
-	api  *httptest.Server
-	url  string // of the broker
-	nc   *nats.Conn
-	js   jetstream.JetStream
-	http string // of the worker
+	t      testing.TB
+	sim    *simulator.Simulator
+	api    *httptest.Server
+	broker *broker.Broker
+	url    string // of the broker
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	http   string // of the worker
 
 	mu      sync.Mutex
 	results map[string][]published // by request
@@ -57,6 +58,7 @@ func newRig(t testing.TB, n int, change ...func(*simulator.Scenario)) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.Shutdown)
+	r.broker = b
 	r.connect(b.ClientURL())
 	return r
 }

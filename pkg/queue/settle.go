@@ -18,14 +18,18 @@ import (
 // that is not above zero means: the message would be back at once.
 const shortestRetry = time.Millisecond
 
+// lastTries bounds how long a worker that is stopping tries to store, so that
+// it ends in time although the broker is away.
+const lastTries = 2 * time.Second
+
 // settle does what a verdict says: store, then acknowledge; or remember, then
 // give the message back for later. It is the only place that acknowledges.
 // What cannot be stored is tried again for as long as the delivery is ours;
 // after that the broker gives the message to somebody, who finds out from the
 // history what has been done.
-func (q *Queue) settle(t *inHand, m stop.Message, v stop.Verdict) {
+func (q *Queue) settle(working context.Context, t *inHand, m stop.Message, v stop.Verdict) {
 	// A worker that is stopping still finishes what it has begun, unless the
-	// connection is over.
+	// connection is over; with a broker in trouble it does not try for long.
 	ctx := q.over
 	var trouble time.Time // when storing first failed
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
@@ -45,7 +49,11 @@ func (q *Queue) settle(t *inHand, m stop.Message, v stop.Verdict) {
 			trouble = time.Now()
 		}
 		pause(ctx, wait)
-		if ctx.Err() != nil || time.Since(trouble) > q.conf.AckWait || !t.ours(q.conf.AckWait) {
+		patience := q.conf.AckWait
+		if working.Err() != nil {
+			patience = lastTries
+		}
+		if ctx.Err() != nil || time.Since(trouble) > patience || !t.ours(q.conf.AckWait) {
 			return
 		}
 	}

@@ -155,7 +155,7 @@ func (q *Queue) handle(ctx context.Context, s source, t *inHand, step stop.Step,
 	if crash != nil {
 		v = q.crashed(s, m, crash, w)
 	}
-	q.settle(t, m, v)
+	q.settle(ctx, t, m, v)
 }
 
 // run calls a step and turns a panic into an error.

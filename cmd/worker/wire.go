@@ -25,7 +25,7 @@ import (
 // it, runs until ctx is done, and takes the parts down in reverse. It is the
 // one place where the rooms of pkg/ meet.
 func work(ctx context.Context, c Config, getenv func(string) string, log *slog.Logger) error {
-	name := workerName()
+	name := workerName(c.Simulate)
 	reg := prometheus.NewRegistry()
 	registerBuildInfo(reg)
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -83,6 +83,9 @@ func work(ctx context.Context, c Config, getenv func(string) string, log *slog.L
 	defer h.Close()
 
 	web.ready(append(checks, Check{"connection", q.Connected}, Check{"consumers", q.Consuming}, Check{"credentials", h.Credentials})...)
+	if c.DryRun {
+		log.Warn("dry run: every request is answered and none is carried out, now or later")
+	}
 	log.Info("working", "worker", name, "version", buildInfo().version, "rate", c.Rate, "concurrency", c.Concurrency, "dry_run", c.DryRun)
 	group.Go(func() error {
 		defer context.AfterFunc(ctx, web.drain)()
@@ -129,11 +132,15 @@ func newAPI(ctx context.Context, c Config, getenv func(string) string, reg prome
 	return api, func() { api.Close(); closeSimulator() }, nil
 }
 
-// workerName tells processes apart in results and in the broker's listings.
-func workerName() string {
+// workerName tells processes apart in results and in the broker's listings,
+// and results of a rehearsal from real ones.
+func workerName(simulated bool) string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
+	}
+	if simulated {
+		host = "simulated-" + host
 	}
 	return host + "-" + strconv.Itoa(os.Getpid())
 }

@@ -186,7 +186,8 @@ func decideSeen(s situation) (decision, bool) {
 	a, conflict := s.seen.activity, s.lastClass() == stop.ClassConflict
 	switch {
 	case a == nil && s.task.Target.RefreshActivityID == "":
-		return end(stop.OutcomeNotFound, "the group has no live instance refresh").saving(savedNotLive), true
+		return end(stop.OutcomeNotFound, "no live instance refresh was found for %s in %s; if one should be, check group, region and account, for the API does not say whether the group exists",
+			s.task.Target.AutoScalingGroupID, s.task.Target.Region).saving(savedNotLive), true
 	case a == nil && conflict:
 		return end(stop.OutcomeConflict, "the API refused the Stop and shows no such activity").because(s.history.Last), true
 	case a == nil:
@@ -195,7 +196,7 @@ func decideSeen(s situation) (decision, bool) {
 	case a.AutoScalingGroupID != "" && a.AutoScalingGroupID != s.task.Target.AutoScalingGroupID:
 		return end(stop.OutcomeNotFound, "activity %s belongs to the group %s", a.RefreshActivityID, a.AutoScalingGroupID).saving(savedNotLive), true
 	case a.Status == stop.StatusManualPause && s.history.Unknown > 0:
-		return end(stop.OutcomePaused, "an earlier Stop of this request, whose answer was lost, had worked").of(a).because(s.history.Last), true
+		return end(stop.OutcomePaused, "found paused after a Stop of this request whose answer was lost").of(a).because(s.history.Last), true
 	case a.Status.Paused():
 		d := end(stop.OutcomeAlreadyPaused, "%s", standing(a.Status)).of(a)
 		if s.history.Attempts == 0 {
@@ -240,7 +241,7 @@ func decideUnread(s situation) decision {
 	case s.doubt():
 		return fateUnknown(s)
 	default:
-		return end(stop.OutcomeFailed, "the activity cannot be read: %s", say(read)).because(read)
+		return end(stop.OutcomeFailed, "the activity cannot be read, given up after %d tries: %s", max(s.history.Reads, 1), say(read)).because(read)
 	}
 }
 

@@ -17,12 +17,17 @@ func (h *Handler) Execute(ctx context.Context, m stop.Message) stop.Verdict {
 	if err := json.Unmarshal(m.Data, &t); err != nil || !stop.ValidID(t.Request) {
 		return h.foreign(m, err)
 	}
-	decided, err := h.ledger.Decided(ctx, t.Request)
+	result, err := h.ledger.Result(ctx, t.Request)
 	if err != nil {
 		return h.later(ctx, "cannot read the ledger", t.Request, err)
 	}
-	if decided {
-		return h.settled(t.Request)
+	if result != nil {
+		return h.settled(t, result)
+	}
+	// The endpoint may have been changed since the plan; what counts is the
+	// quota of the one that will be called.
+	if quota, err := h.api.Quota(t.Target.Account, t.Target.Region); err == nil {
+		t.Quota = quota
 	}
 	s := situation{task: t, history: stop.History{Key: "task." + t.Request}, last: t.Seen}
 	if m.Delivered > 1 {
@@ -221,6 +226,9 @@ func (h *Handler) putOff(s situation, why wait) stop.Verdict {
 		class, v.Retry = stop.ClassCredential, h.afterHold(s)
 	}
 	h.metrics.retries.WithLabelValues(string(class)).Inc()
+	if why == waitBackoff || why == waitRead {
+		h.tellRetry(s, why, v.Retry)
+	}
 	// Wake up for NotAfter, to end the request then and not after one more delay.
 	if left := time.Until(s.task.NotAfter); left > 0 {
 		v.Retry = min(v.Retry, left+time.Millisecond)
@@ -230,6 +238,16 @@ func (h *Handler) putOff(s situation, why wait) stop.Verdict {
 		v.History = nil
 	}
 	return v
+}
+
+// tellRetry says what went wrong and when it will be tried again.
+func (h *Handler) tellRetry(s situation, why wait, in time.Duration) {
+	answer, tries, most, action := s.history.Last, s.history.Attempts, maxAttempts, stop.ActionStop
+	if why == waitRead {
+		answer, tries, most, action = &s.seen.answer, s.history.Reads, maxReads, stop.ActionDescribe
+	}
+	h.conf.Log.Warn("request put off", "request", s.task.Request, "group", s.task.Target.AutoScalingGroupID, "action", action,
+		"code", answer.Code, "message", stop.Clip(answer.Message, 200), "try", tries, "of", most, "next_in", in.Round(time.Millisecond))
 }
 
 // afterHold is when a task of a held account is worth another look: soon after

@@ -32,8 +32,8 @@ type Permits interface {
 
 // Ledger is what is stored about requests and tasks.
 type Ledger interface {
-	// Decided reports whether the request has its result.
-	Decided(ctx context.Context, request string) (bool, error)
+	// Result is the result of the request, nil if it has none yet.
+	Result(ctx context.Context, request string) (*stop.Result, error)
 	// Planned reports whether a task of the request exists.
 	Planned(ctx context.Context, request string) (bool, error)
 	// History reads what a task has been through; nothing yet is no error.

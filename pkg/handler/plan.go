@@ -29,16 +29,22 @@ func (h *Handler) Plan(ctx context.Context, m stop.Message) stop.Verdict {
 		return v
 	}
 	// In this order: a task that ends in between leaves a result.
-	for _, done := range []func(context.Context, string) (bool, error){h.ledger.Planned, h.ledger.Decided} {
-		yes, err := done(ctx, r.ID)
-		if err != nil {
-			return h.later(ctx, "cannot read the ledger", r.ID, err)
-		}
-		if yes {
-			return h.settled(r.ID)
-		}
+	atWork, err := h.ledger.Planned(ctx, r.ID)
+	if err == nil && atWork {
+		return stop.Verdict{Settled: true}
 	}
-	return v
+	var result *stop.Result
+	if err == nil {
+		result, err = h.ledger.Result(ctx, r.ID)
+	}
+	switch {
+	case err != nil:
+		return h.later(ctx, "cannot read the ledger", r.ID, err)
+	case result != nil:
+		return h.settled(t, result)
+	default:
+		return v
+	}
 }
 
 func (h *Handler) plan(ctx context.Context, m stop.Message, r stop.Request, t stop.Task, bad *stop.Invalid) stop.Verdict {
@@ -52,12 +58,12 @@ func (h *Handler) plan(ctx context.Context, m stop.Message, r stop.Request, t st
 	if t.Quota, err = h.api.Quota(r.Account, r.Region); err != nil {
 		return h.refused(t, err.Error())
 	}
-	decided, err := h.ledger.Decided(ctx, r.ID)
+	result, err := h.ledger.Result(ctx, r.ID)
 	if err != nil {
 		return h.later(ctx, "cannot read the ledger", r.ID, err)
 	}
-	if decided {
-		return h.settled(r.ID)
+	if result != nil {
+		return h.settled(t, result)
 	}
 	s := situation{task: t, history: stop.History{Key: "plan." + r.ID}}
 	if m.Delivered > 1 {
@@ -97,10 +103,17 @@ func (h *Handler) refused(t stop.Task, why string) stop.Verdict {
 }
 
 // settled: the request has its result, so this is a second copy of it, or one
-// whose acknowledgement was lost.
-func (h *Handler) settled(request string) stop.Verdict {
+// whose acknowledgement was lost. A copy that names another group is no copy:
+// somebody took an incident's number for the identity of two requests.
+func (h *Handler) settled(t stop.Task, result *stop.Result) stop.Verdict {
 	h.metrics.saved.WithLabelValues(string(savedDecided)).Inc()
-	h.conf.Log.Info("request has its result already; nothing is done", "request", request)
+	log, group := h.conf.Log.With("request", t.Request), t.Target.AutoScalingGroupID
+	if group != "" && result.AutoScalingGroupID != "" && group != result.AutoScalingGroupID {
+		log.Warn("the id of a request was used before, for another group; nothing is done: give each request an id of its own",
+			"group", group, "decided_group", result.AutoScalingGroupID, "decided", result.Outcome)
+		return stop.Verdict{Settled: true}
+	}
+	log.Info("request has its result already; nothing is done", "group", group, "decided", result.Outcome)
 	return stop.Verdict{Settled: true}
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -66,6 +67,8 @@ var ErrClosed = errors.New("the connection to NATS is closed for good")
 // ErrPermission says that the broker refuses something that a worker needs.
 var ErrPermission = errors.New("NATS refuses a permission that is needed")
 
+var errNotConnected = errors.New("not connected")
+
 // Open connects, waits for the broker as long as ctx allows, and makes or
 // verifies streams and buckets. It returns an error at once when waiting
 // cannot help: a stream weaker than required, a permission refused.
@@ -117,6 +120,9 @@ func (q *Queue) prepare(ctx context.Context) error {
 		}
 		if !said {
 			said = true
+			if q.nc.Status() != nats.CONNECTED {
+				err = errNotConnected // why, the connection tells
+			}
 			q.conf.Log.Warn("waiting for NATS", "url", q.where(), "error", err)
 		}
 	}
@@ -135,8 +141,9 @@ func redacted(urls string) string {
 	for i, raw := range list {
 		u, err := url.Parse(strings.TrimSpace(raw))
 		switch {
-		case err != nil:
+		case err != nil && strings.Contains(raw, "@"):
 			list[i] = "(not a URL)"
+		case err != nil: // host:port alone
 		case u.User != nil:
 			u.User = url.User("hidden")
 			list[i] = u.String()
@@ -149,6 +156,7 @@ func redacted(urls string) string {
 // all the same, and when the broker refuses a permission.
 func dial(c Config, fail func(error)) (*nats.Conn, error) {
 	log := c.Log
+	var told atomic.Bool // why the broker cannot be reached, once each time
 	opts := []nats.Option{
 		nats.Name(c.Name),
 		nats.MaxReconnects(-1),
@@ -165,7 +173,15 @@ func dial(c Config, fail func(error)) (*nats.Conn, error) {
 				log.Warn("connection to NATS lost", "error", err)
 			}
 		}),
-		nats.ReconnectHandler(func(nc *nats.Conn) { log.Info("connection to NATS restored", "server", nc.ConnectedServerName()) }),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
+			if told.CompareAndSwap(false, true) {
+				log.Warn("cannot reach NATS, trying until it is there", "error", err)
+			}
+		}),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			told.Store(false)
+			log.Info("connection to NATS restored", "server", nc.ConnectedServerName())
+		}),
 		nats.ClosedHandler(func(nc *nats.Conn) { fail(closed(nc.LastError())) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			if errors.Is(err, nats.ErrPermissionViolation) {

@@ -15,12 +15,6 @@ import (
 // knows of it is out of date, and it must not call.
 var ErrLost = errors.New("the task is in other hands")
 
-// Decided reports whether the request has its result.
-func (q *Queue) Decided(ctx context.Context, request string) (bool, error) {
-	r, err := q.Result(ctx, request)
-	return r != nil, err
-}
-
 // Planned reports whether a task of the request exists.
 func (q *Queue) Planned(ctx context.Context, request string) (bool, error) {
 	_, err := q.tasks.GetLastMsgForSubject(ctx, stop.TaskClaim(request))

@@ -65,7 +65,7 @@ func TestOfRacersOneStoresTheResult(t *testing.T) {
 					t.Errorf("racer %d: %v", i, err)
 				}
 				// Whoever is told that a result stands may acknowledge.
-				if decided, err := q.Decided(t.Context(), request); err != nil || !decided {
+				if decided, err := q.Result(t.Context(), request); err != nil || decided == nil {
 					t.Errorf("racer %d was told of a result that is not there: %v", i, err)
 				}
 			})
@@ -109,7 +109,7 @@ func TestReplicatedStreamsRefuseWithTheSecondCode(t *testing.T) {
 func TestDecidedAndResult(t *testing.T) {
 	t.Parallel()
 	q := openQueue(t, startBroker(t))
-	if decided, err := q.Decided(t.Context(), "r"); err != nil || decided {
+	if decided, err := q.Result(t.Context(), "r"); err != nil || decided != nil {
 		t.Errorf("decided before there is a result: %v, %v", decided, err)
 	}
 	if r, err := q.Result(t.Context(), "r"); err != nil || r != nil {
@@ -120,7 +120,7 @@ func TestDecidedAndResult(t *testing.T) {
 	if err := q.storeResult(t.Context(), want); err != nil {
 		t.Fatal(err)
 	}
-	if decided, err := q.Decided(t.Context(), "r"); err != nil || !decided {
+	if decided, err := q.Result(t.Context(), "r"); err != nil || decided == nil {
 		t.Errorf("not decided: %v", err)
 	}
 	got, err := q.Result(t.Context(), "r")
@@ -133,7 +133,7 @@ func TestDecidedAndResult(t *testing.T) {
 	// A broker that does not answer must not read as "not decided".
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := q.Decided(ctx, "s"); err == nil {
+	if _, err := q.Result(ctx, "s"); err == nil {
 		t.Error("no answer of the broker was taken for no result")
 	}
 }

@@ -64,7 +64,7 @@ func (q *Queue) Work(ctx context.Context, w Worker) error {
 				return nil
 			case quota := <-q.quotas.added:
 				if w.Serves != nil && !w.Serves(quota.Account) {
-					q.conf.Log.Warn("tasks wait for an account that this worker does not serve", "account", quota.Account, "endpoint", quota.Endpoint)
+					q.conf.Log.Info("there are tasks, or were, for an account that this worker does not serve", "account", quota.Account, "endpoint", quota.Endpoint)
 					continue
 				}
 				for _, l := range stop.Lanes() {

@@ -270,8 +270,9 @@ func lasting(err error) bool {
 		return true
 	}
 	api, ok := errors.AsType[*jetstream.APIError](err)
-	// 503 is a cluster that is still forming.
-	return ok && api.Code >= 400 && api.Code < 500
+	// 503 is a cluster that is still forming, 404 a node that has not heard yet
+	// of what another worker has just made.
+	return ok && api.Code >= 400 && api.Code < 500 && api.Code != 404
 }
 
 // explain adds to an error of the broker what it means for a worker.

@@ -1,11 +1,14 @@
 package queue
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-a7c21902/andon/pkg/stop"
@@ -263,6 +266,26 @@ func TestCovered(t *testing.T) {
 	} {
 		if got := covered(c.subject, c.list); got != c.want {
 			t.Errorf("covered(%s, %v) = %v", c.subject, c.list, got)
+		}
+	}
+}
+
+func TestWhatWaitingCannotHelp(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name string
+		err  error
+		want bool
+	}{
+		{"not heard of yet", &jetstream.APIError{Code: 404, ErrorCode: jetstream.JSErrCodeStreamNotFound}, false},
+		{"still forming", &jetstream.APIError{Code: 503, ErrorCode: 10008}, false},
+		{"no answer", context.DeadlineExceeded, false},
+		{"a wrong request", &jetstream.APIError{Code: 400, ErrorCode: 10052}, true},
+		{"refused", nats.ErrAuthorization, true},
+		{"no JetStream for the account", jetstream.ErrJetStreamNotEnabledForAccount, true},
+	} {
+		if got := lasting(fmt.Errorf("wrapped: %w", row.err)); got != row.want {
+			t.Errorf("%s: lasting is %v, want %v", row.name, got, row.want)
 		}
 	}
 }

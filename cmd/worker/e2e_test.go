@@ -209,7 +209,7 @@ func TestRefusedCredentialsLoseNothing(t *testing.T) {
 		t.Run("refused "+action, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, 30)
-			r.work()
+			r.work("--rate", "20")
 			fault := r.fault(simulator.Fault{Kind: simulator.RefuseCredentials, Match: simulator.Match{Action: action}})
 			var ids []string
 			for i := range 30 {

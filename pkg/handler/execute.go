@@ -30,10 +30,10 @@ func (h *Handler) Execute(ctx context.Context, m stop.Message) stop.Verdict {
 		t.Quota = quota
 	}
 	s := situation{task: t, history: stop.History{Key: "task." + t.Request}, last: t.Seen}
-	if m.Delivered > 1 {
-		if s.history, err = h.ledger.History(ctx, s.history.Key); err != nil {
-			return h.later(ctx, "cannot read the history", t.Request, err)
-		}
+	// Also at what calls itself the first delivery: a broker that was killed
+	// forgets how often it has delivered.
+	if s.history, err = h.ledger.History(ctx, s.history.Key); err != nil {
+		return h.later(ctx, "cannot read the history", t.Request, err)
 	}
 	if s.history.Calling {
 		// A worker died, or was cut off, between the call and its answer.
@@ -125,7 +125,11 @@ func (h *Handler) call(ctx context.Context, s *situation) (stop.Verdict, bool) {
 	case time.Now().After(s.task.NotAfter):
 		return stop.Verdict{}, false // decided again: expired
 	default:
-		return h.later(ctx, "no call was made, trying again", s.task.Request, err), true
+		v := h.later(ctx, "no call was made, trying again", s.task.Request, err)
+		if s.history.Revision > 0 {
+			v.History = &s.history // takes back the note of a call
+		}
+		return v, true
 	}
 }
 
@@ -230,8 +234,8 @@ func (h *Handler) putOff(s situation, why wait) stop.Verdict {
 		h.tellRetry(s, why, v.Retry)
 	}
 	// Wake up for NotAfter, to end the request then and not after one more delay.
-	if left := time.Until(s.task.NotAfter); left > 0 {
-		v.Retry = min(v.Retry, left+time.Millisecond)
+	if left := time.Until(s.task.NotAfter); left > 0 && left < v.Retry {
+		v.Retry = left + time.Millisecond
 	}
 	v.Retry = max(v.Retry, time.Millisecond)
 	if s.history.Revision == 0 && s.history == (stop.History{Key: s.history.Key}) {

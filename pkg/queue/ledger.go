@@ -85,13 +85,14 @@ func (q *Queue) remember(ctx context.Context, h *stop.History) error {
 	return nil
 }
 
-// forget drops a history that nobody will ask for any more. What cannot be
-// dropped goes with its age.
+// forget drops what a history says. The mark of the deletion stays until it is
+// too old, and refuses the note of a worker that was suspended while others
+// did its task.
 func (q *Queue) forget(ctx context.Context, h *stop.History) {
 	if h == nil || h.Revision == 0 {
 		return
 	}
-	if err := q.histories.Purge(ctx, jetstream.WithPurgeSubject("$KV."+stop.BucketHistory+"."+h.Key)); err != nil {
+	if err := q.history.Delete(ctx, h.Key); err != nil {
 		q.conf.Log.Debug("history is kept until it is too old", "key", h.Key, "error", err)
 	}
 }

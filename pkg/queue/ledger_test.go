@@ -237,3 +237,19 @@ func TestAnAcknowledgedTaskMakesRoomForANewOne(t *testing.T) {
 		t.Errorf("%d results, want 1", n)
 	}
 }
+
+// A worker that was suspended while others did its task must not call, also
+// when they are done with it.
+func TestAFinishedTaskCannotBeBegunAgain(t *testing.T) {
+	t.Parallel()
+	q := openQueue(t, startBroker(t))
+	done := stop.History{Key: "task.r"}
+	if err := q.Begin(t.Context(), &done); err != nil {
+		t.Fatal(err)
+	}
+	q.forget(t.Context(), &done)
+	suspended := stop.History{Key: "task.r"}
+	if err := q.Begin(t.Context(), &suspended); !errors.Is(err, ErrLost) {
+		t.Errorf("begun again: %v", err)
+	}
+}

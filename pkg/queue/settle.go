@@ -148,6 +148,10 @@ func (q *Queue) bury(ctx context.Context, d stop.DeadLetter) error {
 		return fmt.Errorf("encode dead letter of %s: %w", d.Request, err)
 	}
 	first, err := q.storeOnce(ctx, stop.DeadSubject(d.Request), nil, data)
+	if errors.Is(err, nats.ErrMaxPayload) && len(d.Data) > 0 {
+		d.Data = nil // better a letter without its payload than no result
+		return q.bury(ctx, d)
+	}
 	if err != nil {
 		return fmt.Errorf("store dead letter of %s: %w", d.Request, err)
 	}

@@ -34,9 +34,7 @@ type topology struct {
 	results jetstream.Stream
 	tasks   jetstream.Stream
 	history jetstream.KeyValue
-	// histories is the stream behind history.
-	histories jetstream.Stream
-	conf      Config
+	conf    Config
 }
 
 func newTopology(nc *nats.Conn, c Config) (*topology, error) {
@@ -54,7 +52,7 @@ const (
 	tasksShare    = 512 * mebibyte
 	resultsShare  = 2048 * mebibyte
 	deadShare     = 256 * mebibyte
-	historyShare  = 128 * mebibyte
+	historyShare  = 256 * mebibyte
 	allShares     = requestsShare + tasksShare + resultsShare + deadShare + historyShare
 )
 
@@ -117,9 +115,6 @@ func (t *topology) prove(ctx context.Context) error {
 		return err
 	}
 	t.history = kv
-	if t.histories, err = t.js.Stream(ctx, "KV_"+stop.BucketHistory); err != nil {
-		return fmt.Errorf("bucket %s: %w", stop.BucketHistory, explain(err))
-	}
 	return t.ensurePlanConsumer(ctx)
 }
 

@@ -7,7 +7,7 @@ RACE   = $(if $(shell command -v $$(go env CC)),-race)
 export FUZZTIME ?= 200000x
 
 help: ## Show this help
-	@while read -r line; do if [[ $$line =~ ^([a-z]+):.*"## "(.*) ]]; then printf '  %-8s %s\n' "$${BASH_REMATCH[@]:1}"; fi; done <Makefile
+	@while read -r line; do if [[ $$line =~ ^([a-z-]+):.*"## "(.*) ]]; then printf '  %-13s %s\n' "$${BASH_REMATCH[@]:1}"; fi; done <Makefile
 
 build: ## Build all programs into bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
@@ -38,8 +38,14 @@ fmt: ## Format the code
 fuzz: ## Fuzz every target, FUZZTIME inputs or seconds (200000x)
 	.ci/fuzz
 
-bench: ## Run all benchmarks; compare two outputs with: go tool -modfile=tools/go.mod benchstat old new
-	go test -run '^$$' -bench . -benchmem ./...
+bench: ## Run the benchmarks of the packages; compare two outputs with: go tool -modfile=tools/go.mod benchstat old new
+	go test -run '^$$' -bench . -benchmem ./pkg/... ./cmd/...
+
+bench-limiter: ## Measure the quota of many workers on one broker and on three; takes half an hour
+	go test -run '^$$' -bench '^BenchmarkLimiter$$' -benchtime 1x -timeout 90m ./test/fleet
+
+bench-urgent: ## Measure how soon an urgent request is carried out behind 10,000 others
+	go test -run '^$$' -bench '^BenchmarkUrgentBehindBulk$$' -benchtime 1x -timeout 30m ./test/fleet
 
 golden: ## Rewrite the expected outputs of the tests
 	UPDATE=1 go test ./...
@@ -47,4 +53,4 @@ golden: ## Rewrite the expected outputs of the tests
 clean: ## Remove what was built
 	rm -rf bin coverage.* *.test *.prof
 
-.PHONY: help build run test check race lint tidy fmt fuzz bench golden clean
+.PHONY: help build run test check race lint tidy fmt fuzz bench bench-limiter bench-urgent golden clean

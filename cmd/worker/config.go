@@ -130,7 +130,7 @@ func settings(c *Config) []group {
 			{"simulate", "ANDON_SIMULATE", "", "talk to a built-in simulated API with sample groups, no credentials needed", "", yesNo(&c.Simulate)},
 		}},
 		{"Rates", []setting{
-			{"rate", "ANDON_RATE", "N", "calls a second for one account and access endpoint; kept by each worker by itself in this version, so divide it among them", "", number(&c.Rate)},
+			{"rate", "ANDON_RATE", "N", "calls a second for one account and access endpoint, of all workers on the broker together", "", number(&c.Rate)},
 			{"concurrency", "ANDON_CONCURRENCY", "N", "calls in flight at most", "", whole(&c.Concurrency)},
 		}},
 		{"HTTP", []setting{

@@ -68,7 +68,7 @@ func work(ctx context.Context, c Config, getenv func(string) string, log *slog.L
 	}
 	defer q.Close()
 
-	permits, err := limiter.New(limiter.Config{Rate: c.Rate, InFlight: c.Concurrency}, reg, log)
+	permits, err := limiter.New(limiter.Config{Worker: name, Rate: c.Rate, InFlight: c.Concurrency}, q.Permits(), reg, log)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errConfig, err)
 	}

@@ -143,11 +143,11 @@ const beginTimeout = 2 * time.Second
 func (h *Handler) attempt(ctx context.Context, s *situation) (*stop.Answer, error) {
 	wait, cancel := context.WithDeadline(ctx, s.task.NotAfter)
 	defer cancel()
-	release, err := h.permits.Acquire(wait, stop.ActionStop, s.task.Quota, s.task.Lane)
+	permit, err := h.permits.Acquire(wait, stop.ActionStop, s.task.Quota, s.task.Lane)
 	if err != nil {
 		return nil, err
 	}
-	defer release()
+	defer permit.Release()
 	pass, held := h.holds.enter(s.task.Target.Account, stop.ActionStop)
 	if held > 0 {
 		return nil, errHeld

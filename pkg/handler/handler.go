@@ -23,9 +23,8 @@ type API interface {
 
 // Permits is the limiter.
 type Permits interface {
-	// Acquire waits for leave to make one call. release must be called when
-	// the call has ended.
-	Acquire(ctx context.Context, action string, q stop.Quota, l stop.Lane) (release func(), err error)
+	// Acquire waits for leave to make one call, to be begun at once.
+	Acquire(ctx context.Context, action string, q stop.Quota, l stop.Lane) (stop.Permit, error)
 	// Throttled reports that the API refused a call for its rate.
 	Throttled(action string, q stop.Quota)
 }

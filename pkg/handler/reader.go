@@ -136,13 +136,13 @@ func (r *reader) page(key batchKey, b *batch, scope *stop.Scope) (stop.Page, sto
 		r.take(key, b, scope)
 		return stop.Page{}, stop.Answer{}, held
 	}
-	release, err := r.permits.Acquire(r.ctx, stop.ActionDescribe, key.quota, key.lane)
+	permit, err := r.permits.Acquire(r.ctx, stop.ActionDescribe, key.quota, key.lane)
 	r.take(key, b, scope)
 	if err != nil {
 		// Only close ends a read's context.
 		return stop.Page{}, stop.Answer{}, time.Millisecond
 	}
-	defer release()
+	defer permit.Release()
 	pass, held := r.holds.enter(account, stop.ActionDescribe)
 	if held > 0 {
 		return stop.Page{}, stop.Answer{}, held

@@ -10,54 +10,43 @@ const (
 	brakeFloor  = 1.0         // calls a second that always remain
 )
 
-// brake lowers the rate after throttles and gives it back. A slow-down lasts
-// from the first throttle until the rate is full again. The time is always
-// handed in.
+// brake lowers the rate of the whole fleet after throttles and gives it back.
 type brake struct {
-	full      float64   // calls a second
-	rate      float64   // at present
-	since     time.Time // begin of the slow-down; zero: there is none
-	lastCut   time.Time
-	calm      time.Time // last throttle, or last step back since
-	throttles int       // in this slow-down
+	// Factor is what is left of the rate, from above 0 to 1.
+	Factor float64 `json:"factor"`
+	// Cut is when the rate was last lowered, Calm when the last throttle or
+	// step back was.
+	Cut  instant `json:"cut,omitempty"`
+	Calm instant `json:"calm,omitempty"`
 }
 
-func newBrake(full float64) brake { return brake{full: full, rate: full} }
+// on reports whether the fleet is slowed down.
+func (b brake) on() bool { return b.Factor < 1 }
 
-// on reports whether there is a slow-down.
-func (b *brake) on() bool { return !b.since.IsZero() }
+// cut takes note of throttles, however many there were.
+func (b brake) cut(now instant, q budget) brake {
+	b = b.ease(now)
+	b.Calm = now
+	if since := now.sub(b.Cut); since >= brakePeriod || since < 0 {
+		b.Cut = now
+		b.Factor = max(b.Factor*brakeFactor, min(brakeFloor/q.rate(), 1))
+	}
+	return b
+}
 
-// cut takes note of a throttle, and reports whether a slow-down begins.
-func (b *brake) cut(now time.Time) (begins bool) {
+// ease gives back what is due for the time without throttles.
+func (b brake) ease(now instant) brake {
 	if !b.on() {
-		b.since, b.throttles, begins = now, 0, true
+		return b
 	}
-	b.throttles++
-	b.calm = now
-	if now.Sub(b.lastCut) >= brakePeriod {
-		b.lastCut = now
-		b.rate = max(b.rate*brakeFactor, min(brakeFloor, b.full))
+	if b.Calm > now { // the broker's clock went back
+		b.Calm = now
 	}
-	return begins
-}
-
-// next is when the next step back is due, zero if none is.
-func (b *brake) next() time.Time {
-	if !b.on() {
-		return time.Time{}
+	steps := int(now.sub(b.Calm) / brakePeriod)
+	b.Calm = b.Calm.add(time.Duration(steps) * brakePeriod)
+	b.Factor += float64(steps) * brakeGrowth
+	if b.Factor > 1-1e-9 { // twenty steps of a twentieth may fall short
+		b.Factor = 1
 	}
-	return b.calm.Add(brakePeriod)
-}
-
-// ease takes the steps back that are due, and reports whether that ends the
-// slow-down.
-func (b *brake) ease(now time.Time) (ends bool) {
-	for b.on() && !b.next().After(now) {
-		b.calm = b.next()
-		b.rate += b.full * brakeGrowth
-		if b.rate > b.full*(1-1e-9) { // twenty steps of a twentieth may fall short
-			b.rate, b.since = b.full, time.Time{}
-		}
-	}
-	return !b.on()
+	return b
 }

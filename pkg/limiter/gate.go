@@ -3,6 +3,7 @@ package limiter
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,37 +12,69 @@ import (
 	"github.com/seed-a7c21902/andon/pkg/stop"
 )
 
-// gate is what calls of one action against one quota pass through: lanes say
-// who is next, pace says when, and a slot in flight must be free. It has one
-// timer and no goroutine of its own.
+// gate is what calls of one action against one quota pass through. Slots come
+// from the fleet's schedule, reserved by run; lanes say who of those that wait
+// here gets one when its time has come.
 type gate struct {
+	key       string // of the schedule
+	worker    string
+	quota     budget
+	bulkShare float64
+	most      int // calls in flight
+	bucket    bucket
+	clock     *clock
 	log       *slog.Logger
 	shown     prometheus.Gauge // nil for actions whose rate is not shown
 	throttles prometheus.Counter
-	slots     int // calls in flight at most
+	kick      chan struct{} // wakes run
+	patience  time.Duration // with the broker; run's own
 
 	mu       sync.Mutex // guards all below
 	lanes    lanes
-	pace     pace
-	brake    brake
-	inFlight int
-	timer    *time.Timer // nil until somebody has to wait
+	slots    []slot // reserved and not in use, the earliest first
+	inFlight map[*permit]struct{}
+	view     view
+	news     news
+	lost     int         // writes in a row that somebody else was faster with
+	hushed   tick        // until then nothing is reserved
+	used     tick        // when somebody last asked
+	slowed   bool        // this worker has slowed the fleet down, and told
+	differs  bool        // another rate was seen, and told
+	timer    *time.Timer // for the next slot; nil until one is needed
 	closed   bool
 }
 
-func newGate(c Config, key gateKey, m *metrics, log *slog.Logger) *gate {
+// view is the schedule as this worker last saw it.
+type view struct {
+	stored
+	seen  tick // when it was read or written
+	known bool // false: it must be read first
+}
+
+// news is what the next write of the schedule tells the fleet.
+type news struct {
+	took      []time.Duration // from slots to the answers to their calls
+	late      []lateness
+	throttled bool
+}
+
+// maxNews bounds what is told at once; more says nothing new.
+const maxNews = 256
+
+func newGate(l *Limiter, key gateKey) *gate {
+	now := l.clock.read()
 	g := &gate{
-		log:       log.With("action", key.action, "account", key.quota.Account, "endpoint", key.quota.Endpoint),
-		throttles: m.throttled.WithLabelValues(key.quota.Account, key.quota.Endpoint),
-		slots:     c.InFlight,
-		lanes:     newLanes(c.BulkShare),
-		pace:      newPace(c.Rate),
+		hushed: now, used: now,
+		key: key.action + "." + key.quota.Token(), worker: l.config.Worker, quota: budgetOf(l.config.Rate), bulkShare: l.config.BulkShare, most: l.config.InFlight,
+		bucket: l.bucket, clock: l.clock,
+		log:       l.log.With("action", key.action, "account", key.quota.Account, "endpoint", key.quota.Endpoint),
+		throttles: l.metrics.throttled.WithLabelValues(key.quota.Account, key.quota.Endpoint),
+		kick:      make(chan struct{}, 1), inFlight: map[*permit]struct{}{}, patience: leastPatience,
 	}
-	g.brake = newBrake(g.pace.full)
 	if key.action == stop.ActionStop {
-		g.shown = m.rate.WithLabelValues(key.quota.Account, key.quota.Endpoint)
+		g.shown = l.metrics.rate.WithLabelValues(key.quota.Account, key.quota.Endpoint)
+		g.shown.Set(g.quota.rate())
 	}
-	g.show()
 	return g
 }
 
@@ -54,8 +87,10 @@ func (g *gate) acquire(ctx context.Context, r rank) (*permit, error) {
 	}
 	w := &waiter{rank: r, done: make(chan struct{})}
 	g.lanes.push(w)
+	g.used = g.clock.read()
 	g.dispatch()
 	g.mu.Unlock()
+	g.wake()
 
 	select {
 	case <-w.done:
@@ -71,18 +106,18 @@ func (g *gate) acquire(ctx context.Context, r rank) (*permit, error) {
 	return nil, ErrClosed
 }
 
-// leave takes w out of its lane. If a permit has just come for it all the same,
-// no call has come of it, and the next waiter may have it at once.
+// leave takes w out of its lane. If a slot has just come for it all the same,
+// no call has come of it, and the next waiter may have it.
 func (g *gate) leave(w *waiter) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.lanes.remove(w)
 	if w.permit != nil {
-		g.pace.undo(w.permit)
-		g.inFlight--
+		delete(g.inFlight, w.permit)
+		g.slots = slices.Insert(g.slots, 0, w.permit.slot)
 		w.permit = nil
+		g.dispatch()
 	}
-	g.dispatch()
 }
 
 // release says that the call of p has ended.
@@ -93,54 +128,76 @@ func (g *gate) release(p *permit) {
 		return
 	}
 	p.released = true
-	g.pace.release(p, time.Now())
-	g.inFlight--
+	delete(g.inFlight, p)
+	took := g.clock.read().sub(p.from) + p.width
+	if len(g.news.took) < maxNews {
+		g.news.took = append(g.news.took, took)
+	}
+	g.judge(p, g.view.Spread.late(took))
 	g.dispatch()
+	g.wake()
 }
 
-// throttled slows the gate down.
-func (g *gate) throttled() {
+// judge takes note of a call that was late by more than was allowed for. Under
+// mu.
+func (g *gate) judge(p *permit, late time.Duration) {
+	if late > min(p.allowance, g.view.Spread.allowance()) && len(g.news.late) < maxNews {
+		g.news.late = append(g.news.late, lateness{number: p.number, by: p.from.add(min(late, lateArrival))})
+	}
+}
+
+// watch takes note of calls that have no answer although it is time to make
+// room for them, and returns when to look again. Under mu.
+func (g *gate) watch(r reading) (next tick, watching bool) {
+	for p := range g.inFlight {
+		if p.watch <= r.now {
+			g.judge(p, g.view.Spread.late(r.now.sub(p.from)+p.width)+overdue)
+			p.watch = r.now.add(overdue * 2 / 3)
+		}
+		if p.watch < p.from.add(lateArrival) && (!watching || p.watch < next) {
+			next, watching = p.watch, true
+		}
+	}
+	return next, watching
+}
+
+// throttle says that the API refused a call for its rate.
+func (g *gate) throttle() {
 	g.throttles.Inc()
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	now := time.Now()
-	g.ease(now)
-	if g.brake.cut(now) {
-		g.log.Warn("the API throttles although the quota is kept: somebody else probably calls with the same sub-account (console, CLI, another tool)",
-			"rate", g.brake.rate, "full_rate", g.brake.full)
-	}
-	g.show()
-	g.dispatch()
+	g.news.throttled = true
+	g.mu.Unlock()
+	g.wake()
 }
 
-// dispatch gives out what can be given out now, and sets the timer for what
-// comes next. Under mu.
+// dispatch gives out the slots whose time has come, drops those that nobody
+// used in time, and sets the timer for the next. Under mu.
 func (g *gate) dispatch() {
-	if g.closed {
-		return
-	}
-	now := time.Now()
-	g.ease(now)
-	next := g.brake.next()
-	for g.inFlight < g.slots && !g.lanes.empty() {
-		if at := g.pace.next(now, g.brake.rate); at.After(now) {
-			if next.IsZero() || at.Before(next) {
-				next = at
-			}
-			break
+	now := g.clock.read()
+	for len(g.slots) > 0 && !g.closed {
+		s := g.slots[0]
+		if s.from > now {
+			g.wakeFor(s.from.sub(now))
+			return
 		}
-		w := g.lanes.pop()
-		w.permit = g.pace.grant(now)
-		g.inFlight++
-		close(w.done)
-	}
-	if !next.IsZero() {
-		g.wake(next.Sub(now))
+		if s.from.add(s.keep) >= now {
+			if len(g.inFlight) >= g.most {
+				return // the release comes back here
+			}
+			w := g.lanes.pop(s)
+			if w == nil {
+				return // the next waiter comes back here
+			}
+			w.permit = &permit{slot: s, watch: s.from.add(g.view.Spread.Fast + s.allowance + overdue)}
+			g.inFlight[w.permit] = struct{}{}
+			close(w.done)
+		}
+		g.slots = g.slots[1:]
 	}
 }
 
-// wake sets the timer. One that fires for nothing does no harm.
-func (g *gate) wake(in time.Duration) {
+// wakeFor sets the timer. One that fires for nothing does no harm.
+func (g *gate) wakeFor(in time.Duration) {
 	if g.timer != nil {
 		g.timer.Reset(in)
 		return
@@ -149,24 +206,15 @@ func (g *gate) wake(in time.Duration) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		g.dispatch()
+		g.wake()
 	})
 }
 
-// ease gives back rate for the time without throttles. Under mu.
-func (g *gate) ease(now time.Time) {
-	if !g.brake.on() {
-		return
-	}
-	if count, since := g.brake.throttles, g.brake.since; g.brake.ease(now) {
-		g.log.Info("call rate is back to full", "full_rate", g.brake.full, "throttles", count, "after", now.Sub(since))
-	}
-	g.show()
-}
-
-// show sets the gauge. Under mu.
-func (g *gate) show() {
-	if g.shown != nil {
-		g.shown.Set(g.brake.rate)
+// wake has run look at what has changed.
+func (g *gate) wake() {
+	select {
+	case g.kick <- struct{}{}:
+	default:
 	}
 }
 
@@ -178,7 +226,10 @@ func (g *gate) close() {
 	if g.timer != nil {
 		g.timer.Stop()
 	}
-	for !g.lanes.empty() {
-		close(g.lanes.pop().done)
+	for r := range ranks {
+		for e := g.lanes[r].Front(); e != nil; e = e.Next() {
+			close(e.Value.(*waiter).done)
+		}
+		g.lanes[r].Init()
 	}
 }

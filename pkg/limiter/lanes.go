@@ -2,6 +2,7 @@ package limiter
 
 import (
 	"container/list"
+	"time"
 
 	"github.com/seed-a7c21902/andon/pkg/stop"
 )
@@ -16,10 +17,23 @@ const (
 	ranks
 )
 
-// normalShare is what the normal lane gets of the permits while it waits,
+// normalShare is what the normal lane gets of the slots while it waits,
 // however much is urgent. A choice: an urgent storm is slowed by a tenth, and
 // what is pushed back moves on at 2 calls a second of 20.
 const normalShare = 0.10
+
+// ahead is how far before its time a slot is reserved, by who it is for: it
+// must cover the way to the broker and back. More urgent ones reach further,
+// so that they pass by those that wait everywhere in the fleet; a lane that is
+// due reaches furthest. Together with one block none exceeds reach.
+var ahead = [ranks]time.Duration{rankUrgent: 140 * time.Millisecond, rankNormal: 90 * time.Millisecond, rankBulk: 60 * time.Millisecond}
+
+const (
+	aheadDue = 180 * time.Millisecond
+	// blockSpan is the time for which slots are reserved at once, where it holds
+	// more than one.
+	blockSpan = 50 * time.Millisecond
+)
 
 // rankOf places a lane. A lane that nobody knows is a normal one, as an
 // unknown subject under the request prefix is.
@@ -32,6 +46,40 @@ func rankOf(l stop.Lane) rank {
 	return rankNormal
 }
 
+// served is when the fleet last reserved a slot for the lower lanes.
+type served struct {
+	Normal instant `json:"normal,omitempty"`
+	Bulk   instant `json:"bulk,omitempty"`
+}
+
+// due is how many slots a lane has earned by the time of one, which is its own
+// then, whatever else waits.
+func (s served) due(r rank, at instant, interval time.Duration, bulkShare float64) int {
+	last, share := s.Bulk, bulkShare
+	switch r {
+	case rankUrgent:
+		return 0
+	case rankNormal:
+		last, share = s.Normal, normalShare
+	}
+	since := at.sub(last)
+	if since < -push { // the broker's clock went back
+		return 1
+	}
+	return int(min(float64(since)*share/float64(max(interval, 1))+1e-9, maxRate))
+}
+
+// serve takes note of a slot for a lane.
+func (s served) serve(r rank, at instant) served {
+	switch r {
+	case rankNormal:
+		s.Normal = at
+	case rankBulk:
+		s.Bulk = at
+	}
+	return s
+}
+
 // waiter waits in a lane for a permit.
 type waiter struct {
 	rank   rank
@@ -40,66 +88,32 @@ type waiter struct {
 	permit *permit       // nil if it got none; by the gate's mutex until done
 }
 
-// lanes say who is next. They know nothing of time.
-type lanes struct {
-	lane [ranks]list.List
-	// share of the permits that a lane gets while it waits, and what it has
-	// saved up of it: at 1 the next permit is its own.
-	share  [ranks]float64
-	credit [ranks]float64
-}
-
-func newLanes(bulkShare float64) lanes {
-	return lanes{share: [ranks]float64{rankNormal: normalShare, rankBulk: bulkShare}}
-}
-
-func (q *lanes) empty() bool {
-	for r := range ranks {
-		if q.lane[r].Len() > 0 {
-			return false
-		}
-	}
-	return true
-}
+// lanes say who of this process is next.
+type lanes [ranks]list.List
 
 // push puts w at the end of its lane.
-func (q *lanes) push(w *waiter) { w.place = q.lane[w.rank].PushBack(w) }
+func (q *lanes) push(w *waiter) { w.place = q[w.rank].PushBack(w) }
 
 // remove takes w out of its lane, wherever it stands.
 func (q *lanes) remove(w *waiter) {
 	if w.place != nil {
-		q.lane[w.rank].Remove(w.place)
+		q[w.rank].Remove(w.place)
 		w.place = nil
 	}
 }
 
-// pop takes out who is next. There must be somebody.
-func (q *lanes) pop() *waiter {
-	r := q.next()
-	w := q.lane[r].Front().Value.(*waiter)
+// pop takes out who is next for a slot, nil if nobody waits: the lane that the
+// slot is due to, or else the most urgent one.
+func (q *lanes) pop(s slot) *waiter {
+	r := s.rank
+	if !s.due || q[r].Len() == 0 {
+		for r = rankUrgent; r < ranks && q[r].Len() == 0; r++ {
+		}
+	}
+	if r == ranks {
+		return nil
+	}
+	w := q[r].Front().Value.(*waiter)
 	q.remove(w)
 	return w
-}
-
-// next is the first lane that waits, unless a lower one has earned the permit:
-// each one earns its share of every permit that is given out while it waits.
-func (q *lanes) next() rank {
-	first, earned := rank(-1), rank(-1)
-	for r := range ranks {
-		if q.lane[r].Len() == 0 {
-			continue
-		}
-		if first < 0 {
-			first = r
-		}
-		q.credit[r] += q.share[r]
-		if q.credit[r] > 1-1e-9 { // twenty times 0.05 may fall short of 1
-			earned = r
-		}
-	}
-	if earned >= 0 {
-		first = earned
-	}
-	q.credit[first] = max(0, q.credit[first]-1)
-	return first
 }

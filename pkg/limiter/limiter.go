@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/seed-a7c21902/andon/pkg/stop"
@@ -31,6 +32,9 @@ const (
 
 // Config is what a Limiter needs to know.
 type Config struct {
+	// Worker names this process among those that share the quotas: two that run
+	// at the same time must not have the same. Required.
+	Worker string
 	// Rate is how many calls a second may arrive for one (action, account,
 	// endpoint). Required. Above one a second its fraction is dropped.
 	Rate float64
@@ -45,6 +49,9 @@ type Config struct {
 // validate reports everything that is wrong, and fills in the defaults.
 func (c *Config) validate() error {
 	var faults []error
+	if c.Worker == "" {
+		faults = append(faults, errors.New("the name of the worker is empty"))
+	}
 	if !(c.Rate >= minRate && c.Rate <= maxRate) { // also refuses NaN
 		faults = append(faults, fmt.Errorf("rate is %v calls a second: it must be from %v to %v", c.Rate, minRate, maxRate))
 	}
@@ -69,6 +76,12 @@ type Limiter struct {
 	metrics *metrics
 	log     *slog.Logger
 
+	bucket  bucket
+	clock   *clock
+	over    context.Context //nolint:containedctx // the life of the gates, ended by Close
+	end     context.CancelFunc
+	running sync.WaitGroup
+
 	mu     sync.Mutex
 	gates  map[gateKey]*gate // by mu; a gate is never taken out again
 	closed bool              // by mu
@@ -80,9 +93,15 @@ type gateKey struct {
 	quota  stop.Quota
 }
 
-// New returns a Limiter whose metrics are registered with reg. Both reg and
-// log may be nil.
-func New(c Config, reg prometheus.Registerer, log *slog.Logger) (*Limiter, error) {
+// New returns a Limiter that shares its quotas with all others on the same
+// bucket, which is one of pkg/queue: its reads show what was written before.
+// Metrics are registered with reg. Both reg and log may be nil. Close must be
+// called.
+func New(c Config, permits jetstream.KeyValue, reg prometheus.Registerer, log *slog.Logger) (*Limiter, error) {
+	return open(c, permits, newClock(), reg, log)
+}
+
+func open(c Config, b bucket, k *clock, reg prometheus.Registerer, log *slog.Logger) (*Limiter, error) {
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("configure limiter: %w", err)
 	}
@@ -93,53 +112,62 @@ func New(c Config, reg prometheus.Registerer, log *slog.Logger) (*Limiter, error
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Limiter{config: c, metrics: m, log: log, gates: map[gateKey]*gate{}}, nil
+	l := &Limiter{config: c, metrics: m, log: log, bucket: b, clock: k, gates: map[gateKey]*gate{}}
+	l.over, l.end = context.WithCancel(context.Background())
+	return l, nil
 }
 
 // Acquire waits for leave to make one call of action against q. The call must
-// be begun at once; release must be called when it has ended, however it
-// ended, and not before. Calling release again does nothing.
+// be begun at once, and not after Until; Release must be called when it has
+// ended, however it ended, and not before.
 //
-// The error is the context's cause, or ErrClosed; release is nil then, and the
-// waiter has cost nobody anything.
-func (l *Limiter) Acquire(ctx context.Context, action string, q stop.Quota, lane stop.Lane) (release func(), err error) {
+// While the broker is away nobody gets a permit, and Acquire waits. Its error
+// is the context's cause, or ErrClosed; the waiter has cost nobody anything
+// then.
+func (l *Limiter) Acquire(ctx context.Context, action string, q stop.Quota, lane stop.Lane) (stop.Permit, error) {
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+		return stop.Permit{}, context.Cause(ctx)
 	}
 	g := l.gate(action, q)
 	if g == nil {
-		return nil, ErrClosed
+		return stop.Permit{}, ErrClosed
 	}
 	begun, rank := time.Now(), rankOf(lane)
 	p, err := g.acquire(ctx, rank)
 	if err != nil {
-		return nil, err
+		return stop.Permit{}, err
 	}
-	l.metrics.waited[rank].Observe(time.Since(begun).Seconds())
-	return func() { g.release(p) }, nil
+	now := time.Now()
+	l.metrics.waited[rank].Observe(now.Sub(begun).Seconds())
+	until := now.Add(p.from.add(inTime).sub(l.clock.read()))
+	return stop.Permit{Until: until, Release: func() { g.release(p) }}, nil
 }
 
 // Throttled tells the limiter that the API refused a call for its rate. It
-// lowers the rate of that action and quota for a while.
+// lowers the rate of that action and quota for a while, for the whole fleet.
 func (l *Limiter) Throttled(action string, q stop.Quota) {
 	if g := l.gate(action, q); g != nil {
-		g.throttled()
+		g.throttle()
 	}
 }
 
-// Announce makes q known, so that its metrics are there before its first call.
-func (l *Limiter) Announce(q stop.Quota) { l.gate(stop.ActionStop, q) }
+// Announce makes q known, so that its metrics are there and its schedules are
+// begun before its first call.
+func (l *Limiter) Announce(q stop.Quota) { l.gate(stop.ActionDescribe, q) }
 
-// Close ends every wait with ErrClosed and refuses new ones. Permits that are
-// out may still be released. Closing again does nothing.
+// Close ends every wait with ErrClosed, refuses new ones, and returns when
+// nothing is written to the bucket any more. Permits that are out may still be
+// released. Closing again does nothing.
 func (l *Limiter) Close() {
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()
 	// No gate is added from here on.
+	l.end()
 	for _, g := range l.gates {
 		g.close()
 	}
+	l.running.Wait()
 }
 
 // gate returns the gate of an action and quota, nil once the limiter is closed.
@@ -155,7 +183,9 @@ func (l *Limiter) gate(action string, q stop.Quota) *gate {
 	// Whatever is called first, the quota's rate of Stop is shown.
 	for _, key := range []gateKey{{stop.ActionStop, q}, {action, q}} {
 		if l.gates[key] == nil {
-			l.gates[key] = newGate(l.config, key, l.metrics, l.log)
+			g := newGate(l, key)
+			l.gates[key] = g
+			l.running.Go(func() { g.run(l.over) })
 		}
 	}
 	return l.gates[gateKey{action, q}]

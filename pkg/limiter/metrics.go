@@ -32,7 +32,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		rate: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "andon_limiter_rate",
-			Help: "Calls of " + stop.ActionStop + " a second that are let through at present.",
+			Help: "Calls of " + stop.ActionStop + " a second that the whole fleet lets through at present.",
 		}, []string{"account", "endpoint"}),
 		throttled: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "andon_throttled_total",

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/synadia-io/orbit.go/natscontext"
 )
@@ -248,6 +249,6 @@ func (q *Queue) Close() {
 	q.nc.Close()
 }
 
-// Conn is the connection, for parts that keep agreements of their own on the
-// same broker.
-func (q *Queue) Conn() *nats.Conn { return q.nc }
+// Permits is the bucket for the limiter. Its reads are answered by the leader,
+// so that what was stored is found, with the time at which it was.
+func (q *Queue) Permits() jetstream.KeyValue { return q.permits }

@@ -21,7 +21,7 @@ var allowed = []string{
 	"$JS.API.CONSUMER.INFO.AS_REFRESH_STOP.plan", "$JS.API.CONSUMER.CREATE.AS_REFRESH_STOP.plan",
 	"$JS.API.CONSUMER.INFO.AS_REFRESH_TASKS.*", "$JS.API.CONSUMER.CREATE.AS_REFRESH_TASKS.>", "$JS.API.CONSUMER.NAMES.AS_REFRESH_TASKS",
 	"$JS.API.CONSUMER.MSG.NEXT.AS_REFRESH_STOP.plan", "$JS.API.CONSUMER.MSG.NEXT.AS_REFRESH_TASKS.*",
-	"$JS.ACK.>", "as.refresh.task.>", "as.refresh.result.>", "as.refresh.dead.>", "$KV.as_refresh_history.>",
+	"$JS.ACK.>", "as.refresh.task.>", "as.refresh.result.>", "as.refresh.dead.>", "$KV.as_refresh_history.>", "$KV.as_refresh_limiter.>",
 }
 
 // guarded is a server whose worker may publish these subjects only, and an

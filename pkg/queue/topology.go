@@ -25,6 +25,8 @@ const (
 	// historyLife outlives the retries of a task by far.
 	historyLife = 7 * 24 * time.Hour
 	deadLife    = 90 * 24 * time.Hour
+	// permitsLife is only for keys of quotas that are used no more.
+	permitsLife = 24 * time.Hour
 	mebibyte    = 1 << 20
 )
 
@@ -34,6 +36,7 @@ type topology struct {
 	results jetstream.Stream
 	tasks   jetstream.Stream
 	history jetstream.KeyValue
+	permits jetstream.KeyValue
 	conf    Config
 }
 
@@ -53,7 +56,8 @@ const (
 	resultsShare  = 2048 * mebibyte
 	deadShare     = 256 * mebibyte
 	historyShare  = 256 * mebibyte
-	allShares     = requestsShare + tasksShare + resultsShare + deadShare + historyShare
+	permitsShare  = 64 * mebibyte
+	allShares     = requestsShare + tasksShare + resultsShare + deadShare + historyShare + permitsShare
 )
 
 // bytes is the limit for a share of the store.
@@ -115,7 +119,29 @@ func (t *topology) prove(ctx context.Context) error {
 		return err
 	}
 	t.history = kv
+	if t.permits, err = t.ensurePermits(ctx); err != nil {
+		return err
+	}
 	return t.ensurePlanConsumer(ctx)
+}
+
+// ensurePermits makes the bucket of the limiter. Unlike other buckets it has
+// all reads answered by the leader: what was just stored must be found.
+func (t *topology) ensurePermits(ctx context.Context) (jetstream.KeyValue, error) {
+	prefix := "$KV." + stop.BucketLimiter + "."
+	_, err := t.ensureStream(ctx, jetstream.StreamConfig{
+		Name: "KV_" + stop.BucketLimiter, Subjects: []string{prefix + ">"}, Description: "when the next call of each quota may be made",
+		MaxMsgsPerSubject: 64, MaxBytes: t.conf.bytes(permitsShare), MaxAge: permitsLife, Discard: jetstream.DiscardNew,
+		Storage: jetstream.FileStorage, Replicas: t.conf.Replicas, AllowRollup: true, DenyDelete: true,
+	})
+	if err != nil {
+		return nil, err
+	}
+	kv, err := t.js.KeyValue(ctx, stop.BucketLimiter)
+	if err != nil {
+		return nil, fmt.Errorf("bucket %s: %w", stop.BucketLimiter, explain(err))
+	}
+	return kv, nil
 }
 
 func (t *topology) ensurePlanConsumer(ctx context.Context) error {

@@ -11,6 +11,9 @@ const (
 	StreamTasks = "AS_REFRESH_TASKS"
 	// BucketHistory is internal: what tasks have been through.
 	BucketHistory = "as_refresh_history"
+	// BucketLimiter is internal: the schedule of permits, one key for each
+	// action and quota.
+	BucketLimiter = "as_refresh_limiter"
 )
 
 // Subjects. Nothing from a payload becomes part of one before it has been
@@ -35,6 +38,9 @@ func LaneOf(subject string) Lane {
 		return LaneNormal
 	}
 }
+
+// UrgentSubjects are the subjects whose requests have the urgent lane.
+func UrgentSubjects() []string { return []string{subjectUrgent, subjectUrgent + ".>"} }
 
 func under(subject, prefix string) bool {
 	return subject == prefix || strings.HasPrefix(subject, prefix+".")

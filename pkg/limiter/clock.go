@@ -26,6 +26,8 @@ func (t tick) sub(other tick) time.Duration { return time.Duration(t - other) }
 // matter.
 type clock struct {
 	read func() tick
+	// single: it is always the same machine that stamps.
+	single bool
 
 	mu sync.Mutex // guards all below
 	// The broker is between low and high ahead, as of the time at.
@@ -44,7 +46,9 @@ func newClock() *clock {
 // learn takes in that something sent and confirmed at these times was stamped
 // so by the broker. It reports false where that does not agree with what was
 // known: the leader of the bucket has changed, or somebody has set its clock.
-// Nothing may be sent then until all slots of the old clock are over.
+// Nothing may be sent then until all slots of the old clock are over. The first
+// stamp agrees with nothing, and the leader may have changed just before;
+// unless there is only one that can lead.
 func (c *clock) learn(sent, confirmed tick, stamp instant) bool {
 	low, high := time.Duration(stamp)-time.Duration(confirmed), time.Duration(stamp)-time.Duration(sent)
 	c.mu.Lock()
@@ -59,6 +63,10 @@ func (c *clock) learn(sent, confirmed tick, stamp instant) bool {
 		return true
 	}
 	c.era++
+	if c.era == 1 && c.single {
+		c.embargo = confirmed.add(-maxInterval)
+		return true
+	}
 	c.embargo = confirmed.add(reach + clockStep)
 	return false
 }

@@ -98,7 +98,28 @@ type gateKey struct {
 // Metrics are registered with reg. Both reg and log may be nil. Close must be
 // called.
 func New(c Config, permits jetstream.KeyValue, reg prometheus.Registerer, log *slog.Logger) (*Limiter, error) {
-	return open(c, permits, newClock(), reg, log)
+	k := newClock()
+	l, err := open(c, permits, k, reg, log)
+	if err != nil {
+		return nil, err
+	}
+	k.single = replicas(permits) == 1
+	return l, nil
+}
+
+// replicas is how many brokers may lead the bucket, 0 if that is not known.
+func replicas(permits jetstream.KeyValue) int {
+	ctx, cancel := context.WithTimeout(context.Background(), mostPatience)
+	defer cancel()
+	status, err := permits.Status(ctx)
+	if err != nil {
+		return 0
+	}
+	bucket, ok := status.(*jetstream.KeyValueBucketStatus)
+	if !ok {
+		return 0
+	}
+	return bucket.StreamInfo().Config.Replicas
 }
 
 func open(c Config, b bucket, k *clock, reg prometheus.Registerer, log *slog.Logger) (*Limiter, error) {

@@ -30,7 +30,7 @@ func (c *Client) call(ctx context.Context, action, account, region string, do fu
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, c.conf.Timeout, errDeadline)
 	defer cancel()
-	if err := holder.ready(ctx); err != nil {
+	if err := holder.present(); err != nil {
 		return unsigned(ctx, err)
 	}
 	var sent atomic.Bool
@@ -43,6 +43,25 @@ func (c *Client) call(ctx context.Context, action, account, region string, do fu
 		holder.invalidate()
 	}
 	return a
+}
+
+// Ready waits, as long as a call may take, until there are credentials of the
+// account to sign calls with, and answers why there are none; nil: there are.
+// It comes before the permit for a call, which must be used at once.
+func (c *Client) Ready(ctx context.Context, account string) *stop.Answer {
+	holder, ok := c.accounts[account]
+	if !ok {
+		return &stop.Answer{Class: stop.ClassCaller, Message: fmt.Sprintf("account %.40q is not served here", account), Unsent: true}
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, c.conf.Timeout, errDeadline)
+	defer cancel()
+	err := holder.ready(ctx)
+	if err == nil {
+		return nil
+	}
+	a := unsigned(ctx, err)
+	a.Message = bound(a.Message, maxMessage)
+	return &a
 }
 
 // attempt calls the SDK. An answer of the literal null makes it dereference

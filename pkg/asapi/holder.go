@@ -33,8 +33,9 @@ const (
 )
 
 // holder keeps the credentials of one account and gets new ones when they are
-// about to end, were refused, or may have changed. Calls wait for that no
-// longer than their own deadline, and only when there is nothing to go on with.
+// about to end, were refused, or may have changed. Whoever is about to ask for
+// a permit to call waits for that, and only when there is nothing to go on
+// with; the call itself does not wait.
 //
 // It is the SDK's CredentialIface.
 type holder struct {
@@ -52,14 +53,18 @@ type holder struct {
 	// all, and calls no method that would hide something.
 	now     func() Credential
 	fetched time.Time // zero: never, or refused since
-	looked  time.Time // when the last look ended
+	looked  time.Time // when the last look ended; zero: none since a refusal
 	err     error     // of the last refresh
 	running chan struct{}
 }
 
 func newHolder(name string, a Account, log *slog.Logger) *holder {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &holder{name: name, account: a, log: log, ctx: ctx, cancel: cancel}
+	h := &holder{name: name, account: a, log: log, ctx: ctx, cancel: cancel}
+	if a.static {
+		h.keep(h.fetch(ctx)) // takes no time
+	}
+	return h
 }
 
 // ready returns when there are credentials to sign with.
@@ -90,6 +95,25 @@ func (h *holder) ready(ctx context.Context) error {
 		return h.err
 	}
 	return nil
+}
+
+// errNone is why a call cannot be signed at this moment.
+var errNone = errors.New("no credentials at hand")
+
+// present says why a call cannot be signed with what there is, without waiting
+// for anything better. Of credentials that were refused the source must have
+// been asked again: if it has none that are newer, these may still be right.
+func (h *holder) present() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.usable() || h.id != "" && !h.looked.IsZero():
+		return nil
+	case h.err != nil:
+		return h.err
+	default:
+		return fmt.Errorf("%w from %s", errNone, h.account.Name)
+	}
 }
 
 // fresh: no reason to look at the source again. Held by mu.
@@ -162,7 +186,7 @@ func (h *holder) invalidate() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.account.static {
-		h.fetched = time.Time{}
+		h.fetched, h.looked = time.Time{}, time.Time{}
 	}
 }
 

@@ -77,6 +77,9 @@ func signsWith(t *testing.T, h *holder, want Credential) {
 	if err := h.ready(ctx); err != nil {
 		t.Errorf("not ready: %v", err)
 	}
+	if err := h.present(); err != nil {
+		t.Errorf("ready, and a call cannot be signed: %v", err)
+	}
 	if got := h.GetSecretId(); got != want.SecretID {
 		t.Errorf("signs with %q, want %q", got, want.SecretID)
 	}
@@ -396,15 +399,15 @@ func TestCloseOfManyIsBounded(t *testing.T) {
 		}
 		for name := range accounts {
 			began := time.Now()
-			a := c.Stop(t.Context(), stop.Target{Account: name, Region: "ap-tokyo"})
-			if a.Class != stop.ClassCredential || !a.Unsent || a.Code != "ClientError.CredentialError" || time.Since(began) != 2*time.Second {
+			a := c.Ready(t.Context(), name)
+			if a == nil || a.Class != stop.ClassCredential || !a.Unsent || a.Code != "ClientError.CredentialError" || time.Since(began) != 2*time.Second {
 				t.Errorf("after %s: %+v, want credential: no request ends because a source hangs", time.Since(began), a)
 			}
 			// Who stops waiting says nothing about the source.
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			a = c.Stop(ctx, stop.Target{Account: name, Region: "ap-tokyo"})
+			a = c.Ready(ctx, name)
 			cancel()
-			if a.Class != stop.ClassTransient || !a.Unsent {
+			if a == nil || a.Class != stop.ClassTransient || !a.Unsent {
 				t.Errorf("with less patience: %+v, want transient", a)
 			}
 		}
@@ -434,6 +437,9 @@ func TestRotation(t *testing.T) {
 	scope := stop.Scope{Account: "default", Region: "ap-guangzhou"}
 	describe := func(want stop.Class) {
 		t.Helper()
+		if a := c.Ready(t.Context(), "default"); a != nil {
+			t.Errorf("no credentials: %+v", a)
+		}
 		if _, a := c.Activities(t.Context(), scope); a.Class != want {
 			t.Errorf("got %+v, want class %s", a, want)
 		}
@@ -457,13 +463,49 @@ func TestNoCredentialsSendsNothing(t *testing.T) {
 	sim, server := newSimulator(t)
 	path := filepath.Join(t.TempDir(), "missing")
 	c := newClient(t, server.URL, account(File(path, "")))
-	a := c.Stop(t.Context(), web)
-	if a.Class != stop.ClassCredential || !a.Unsent || a.Code != "ClientError.CredentialError" || !strings.Contains(a.Message, path) {
-		t.Errorf("got %+v", a)
+	for what, a := range map[string]*stop.Answer{"ready": c.Ready(t.Context(), "default"), "call": new(c.Stop(t.Context(), web))} {
+		if a == nil || a.Class != stop.ClassCredential || !a.Unsent || a.Code != "ClientError.CredentialError" {
+			t.Errorf("%s: got %+v", what, a)
+		}
+	}
+	if a := c.Ready(t.Context(), "default"); !strings.Contains(a.Message, path) {
+		t.Errorf("it does not say which file: %+v", a)
 	}
 	if n := len(sim.Arrivals()); n != 0 {
 		t.Errorf("%d calls arrived", n)
 	}
+}
+
+// TestACallDoesNotWaitForCredentials: it has a permit in hand, and calls that
+// waited for the same credentials would all be made at once.
+func TestACallDoesNotWaitForCredentials(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := Account{Name: "slow", Fetch: func(ctx context.Context) (Credential, error) {
+			select {
+			case <-time.After(2 * time.Second):
+				return key(1, 0), nil
+			case <-ctx.Done():
+				return Credential{}, ctx.Err()
+			}
+		}}
+		c := newClient(t, "http://127.0.0.1:1", account(source))
+		began := time.Now()
+		for range 2 {
+			if a := c.Stop(t.Context(), web); a.Class != stop.ClassCredential || !a.Unsent || time.Since(began) != 0 {
+				t.Errorf("after %v: %+v, want credential at once", time.Since(began), a)
+			}
+		}
+		if a := c.Ready(t.Context(), "default"); a != nil || time.Since(began) != 2*time.Second {
+			t.Errorf("ready after %v: %+v", time.Since(began), a)
+		}
+		c.accounts["default"].invalidate()
+		if a := c.Stop(t.Context(), web); a.Class != stop.ClassCredential || !a.Unsent {
+			t.Errorf("signed with what was refused: %+v", a)
+		}
+		if a := c.Ready(t.Context(), "other"); a == nil || a.Class != stop.ClassCaller {
+			t.Errorf("an account that is not served: %+v", a)
+		}
+	})
 }
 
 // TestFileIsReread: a change that nothing refuses is noticed all the same.

@@ -16,52 +16,10 @@ const (
 	// The API documents no bound; this one is a guess, and only delays the
 	// word "conflict" where our own Stop may have worked.
 	settling = 15 * time.Second
+	// stale is how old a reading may be that ends a task without a call. One
+	// that leads to a call may be any age: the API judges the call.
+	stale = 5 * time.Second
 )
-
-// reading is what the API said when it was asked for the activity.
-type reading struct {
-	answer   stop.Answer
-	activity *stop.Activity // nil: the API shows none
-	// held is set when the API was not asked, because the account is held or
-	// the worker is stopping.
-	held time.Duration
-}
-
-// situation is all that a decision depends on.
-type situation struct {
-	task    stop.Task
-	history stop.History
-	// fresh: history.Last is the answer to a call made just now.
-	fresh bool
-	// seen is what the activity looked like, nil if it must be read first.
-	seen *reading
-	// last is the activity as it was last seen, before a call too. No decision
-	// depends on it; the result tells it.
-	last *stop.Activity
-	// recent: this worker's Stop of the same activity, for another request,
-	// was accepted within the time that Describe may lag.
-	recent bool
-	now    time.Time
-}
-
-// doubt reports whether the task's own calls may have done something that
-// only reading the activity can tell.
-func (s situation) doubt() bool {
-	return s.history.Unknown > 0 || s.lastClass() == stop.ClassConflict
-}
-
-// unsettled reports whether a Stop of ours may have worked and Describe may
-// not show it yet.
-func (s situation) unsettled() bool {
-	return s.history.Unknown > 0 && s.now.Sub(s.history.CalledAt) < settling
-}
-
-func (s situation) lastClass() stop.Class {
-	if s.history.Last == nil {
-		return ""
-	}
-	return s.history.Last.Class
-}
 
 // next says what to do about a task.
 type next int
@@ -82,6 +40,7 @@ const (
 	waitThrottle             // after the API refused for its rate
 	waitHold                 // while the account's credentials are refused
 	waitSettle               // until Describe shows what our Stop did
+	waitWorker               // for a worker that has the account
 )
 
 // decision is the answer of decide.
@@ -126,6 +85,9 @@ func decide(s situation) decision {
 			return d
 		}
 	}
+	if s.unserved {
+		return decideUnserved(s)
+	}
 	if !s.doubt() && s.now.After(s.task.NotAfter) {
 		return expired(s)
 	}
@@ -138,6 +100,15 @@ func decide(s situation) decision {
 	if !s.seen.answer.OK() {
 		return decideUnread(s)
 	}
+	d := decideRead(s)
+	if d.next == doEnd && s.stale() {
+		return decision{next: doRead}
+	}
+	return d
+}
+
+// decideRead judges when the activity has been read.
+func decideRead(s situation) decision {
 	if d, done := decideSeen(s); done {
 		return d
 	}
@@ -242,6 +213,21 @@ func decideUnread(s situation) decision {
 		return fateUnknown(s)
 	default:
 		return end(stop.OutcomeFailed, "the activity cannot be read, given up after %d tries: %s", max(s.history.Reads, 1), say(read)).because(read)
+	}
+}
+
+// decideUnserved leaves a task to workers that have its account, for as long as
+// one may come.
+func decideUnserved(s situation) decision {
+	switch account := s.task.Target.Account; {
+	case !s.now.After(s.task.NotAfter):
+		return decision{next: doWait, wait: waitWorker}
+	case s.history.Unknown > 0:
+		return end(stop.OutcomeFailed, "a Stop was sent and its fate is not known, because no worker serves the account %s any more; look at the activity before you go on", account).
+			because(s.history.Last)
+	default:
+		return end(stop.OutcomeExpired, "NotAfter %s passed before a Stop was accepted: no worker serves the account %s",
+			s.task.NotAfter.UTC().Format(time.RFC3339), account).because(s.history.Last).saving(savedExpired)
 	}
 }
 

@@ -23,7 +23,7 @@ const (
 )
 
 func shows(status stop.Status) *reading {
-	return &reading{answer: stop.Answer{Class: stop.ClassOK}, activity: &stop.Activity{AutoScalingGroupID: group, RefreshActivityID: activity, Status: status, ActivityType: "NORMAL"}}
+	return &reading{at: now, answer: stop.Answer{Class: stop.ClassOK}, activity: &stop.Activity{AutoScalingGroupID: group, RefreshActivityID: activity, Status: status, ActivityType: "NORMAL"}}
 }
 
 func rollback(status stop.Status) *reading {
@@ -32,7 +32,7 @@ func rollback(status stop.Status) *reading {
 	return r
 }
 
-func nothing() *reading { return &reading{answer: stop.Answer{Class: stop.ClassOK}} }
+func nothing() *reading { return &reading{at: now, answer: stop.Answer{Class: stop.ClassOK}} }
 
 func unread(c stop.Class) *reading { return &reading{answer: stop.Answer{Class: c, Message: "read"}} }
 
@@ -60,6 +60,15 @@ func before(c stop.Class, attempts, unknown int, called time.Time) func(*situati
 
 func see(r *reading) func(*situation) { return func(s *situation) { s.seen = r } }
 
+// seenAt sets the time of a reading.
+func seenAt(at time.Time, r *reading) func(*situation) {
+	return func(s *situation) {
+		old := *r
+		old.at, s.seen = at, &old
+	}
+}
+
+func unserved(s *situation)  { s.unserved = true }
 func over(s *situation)      { s.task.NotAfter = earlier }
 func dry(s *situation)       { s.task.DryRun = true }
 func allow(s *situation)     { s.task.AllowRollback = true }
@@ -82,7 +91,7 @@ func TestDecide(t *testing.T) {
 		{"a status nobody knows is stopped", []func(*situation){see(shows("PONDERING"))}, "call"},
 		{"an activity that is not shown is stopped: the API judges", []func(*situation){see(nothing())}, "call"},
 		{"a group without a live activity", []func(*situation){groupOnly, see(nothing())}, "not_found"},
-		{"an activity of another group", []func(*situation){see(&reading{answer: stop.Answer{Class: stop.ClassOK}, activity: &stop.Activity{AutoScalingGroupID: "asg-b", Status: stop.StatusRunning}})}, "not_found"},
+		{"an activity of another group", []func(*situation){see(&reading{at: now, answer: stop.Answer{Class: stop.ClassOK}, activity: &stop.Activity{AutoScalingGroupID: "asg-b", Status: stop.StatusRunning}})}, "not_found"},
 		{"paused by hand", []func(*situation){see(shows(stop.StatusManualPause))}, "already_paused MANUAL_PAUSE"},
 		{"paused by policy", []func(*situation){see(shows(stop.StatusAutoPause))}, "already_paused AUTO_PAUSE"},
 		{"paused by failure", []func(*situation){see(shows(stop.StatusFailedPause))}, "already_paused FAILED_PAUSE"},
@@ -99,6 +108,25 @@ func TestDecide(t *testing.T) {
 		{"dry run of what is paused", []func(*situation){dry, see(shows(stop.StatusManualPause))}, "already_paused MANUAL_PAUSE"},
 		{"dry run of a rollback", []func(*situation){dry, see(rollback(stop.StatusRunning))}, "refused RUNNING"},
 		{"dry run of what is not there", []func(*situation){dry, see(nothing())}, "not_found"},
+
+		{"an old reading of what runs is good for a call", []func(*situation){seenAt(now.Add(-time.Hour), shows(stop.StatusRunning))}, "call"},
+		{"an old reading of nothing is good for a call", []func(*situation){seenAt(now.Add(-time.Hour), nothing())}, "call"},
+		{"a reading of 5 s ends a task", []func(*situation){seenAt(now.Add(-stale), shows(stop.StatusAutoPause))}, "already_paused AUTO_PAUSE"},
+		{"an older one ends none: paused", []func(*situation){seenAt(now.Add(-stale-1), shows(stop.StatusAutoPause))}, "read"},
+		{"an older one ends none: ended", []func(*situation){seenAt(earlier, shows(stop.StatusSuccessful))}, "read"},
+		{"an older one ends none: rollback", []func(*situation){seenAt(earlier, rollback(stop.StatusRunning))}, "read"},
+		{"an older one ends none: not live", []func(*situation){groupOnly, seenAt(earlier, nothing())}, "read"},
+		{"an older one ends none: dry run", []func(*situation){dry, seenAt(earlier, shows(stop.StatusRunning))}, "read"},
+		{"an older one ends none: out of attempts", []func(*situation){before(stop.ClassTransient, 8, 0, now), seenAt(earlier, shows(stop.StatusRunning))}, "read"},
+		{"a reading from the future is of another clock", []func(*situation){seenAt(later, shows(stop.StatusAutoPause))}, "read"},
+		{"an old reading is not looked at after NotAfter", []func(*situation){over, seenAt(earlier, shows(stop.StatusAutoPause))}, "expired AUTO_PAUSE"},
+
+		{"no account: left to others", []func(*situation){unserved, see(nil)}, "wait worker"},
+		{"no account: also what could be ended", []func(*situation){unserved, see(shows(stop.StatusManualPause))}, "wait worker"},
+		{"no account, fate unknown: left to others", []func(*situation){unserved, before(stop.ClassTransient, 1, 1, now), see(nil)}, "wait worker"},
+		{"no account until NotAfter", []func(*situation){unserved, over, see(nil)}, "expired"},
+		{"no account until NotAfter, conflict", []func(*situation){unserved, over, before(stop.ClassConflict, 1, 0, now), see(nil)}, "expired"},
+		{"no account until NotAfter, fate unknown", []func(*situation){unserved, over, before(stop.ClassTransient, 1, 1, now), see(nil)}, "failed"},
 
 		{"accepted", []func(*situation){answered(stop.ClassOK, 1, 0)}, "paused"},
 		{"accepted at the last moment", []func(*situation){answered(stop.ClassOK, 1, 0), over}, "paused"},
@@ -171,7 +199,7 @@ func name(d decision) string {
 	case doCall:
 		return "call"
 	case doWait:
-		return "wait " + map[wait]string{waitBackoff: "backoff", waitRead: "read", waitThrottle: "throttle", waitHold: "hold", waitSettle: "settle"}[d.wait]
+		return "wait " + map[wait]string{waitBackoff: "backoff", waitRead: "read", waitThrottle: "throttle", waitHold: "hold", waitSettle: "settle", waitWorker: "worker"}[d.wait]
 	}
 	if d.status == "" {
 		return string(d.outcome)
@@ -206,14 +234,14 @@ func TestDecideEverywhere(t *testing.T) {
 			for _, fresh := range []bool{false, seen == nil && last != ""} {
 				for _, attempts := range []int{0, 1, maxAttempts} {
 					for _, unknown := range []int{0, 1} {
-						for bits := range 64 {
+						for bits := range 128 {
 							s := base0()
 							s.seen, s.fresh = seen, fresh
 							s.history = stop.History{Attempts: attempts, Unknown: unknown, CalledAt: now}
 							if last != "" {
 								s.history.Last = &stop.Answer{Class: last, Code: "Some.Code"}
 							}
-							for i, set := range []func(*situation){over, dry, allow, groupOnly, pausedHere, reads(maxReads)} {
+							for i, set := range []func(*situation){over, dry, allow, groupOnly, pausedHere, reads(maxReads), unserved} {
 								if bits&(1<<i) != 0 {
 									set(&s)
 								}
@@ -240,6 +268,8 @@ func check(t *testing.T, s situation, d decision) {
 	switch {
 	case d.next == doCall && past:
 		fail("no call after NotAfter")
+	case d.next == doCall && s.unserved:
+		fail("no call without the account")
 	case d.next == doCall && s.task.DryRun:
 		fail("no call in a dry run")
 	case d.next == doCall && !known:

@@ -2,8 +2,11 @@
 // Execute stops the activity of a task, and decide, a pure function, holds
 // every rule about how a request ends.
 //
-//	Plan     decode, find the live activity, apply the guards     -> a task, or a result
+//	Plan     decode, find the live activity                       -> a task, or a result
 //	Execute  already decided? expired? permit, one call, decide   -> a result, or come back later
+//
+// Plan waits for no account: where the activity cannot be read now, the task
+// says so, and Execute reads it first.
 //
 // Both are steps: they look at one message and return a verdict. The package
 // never acknowledges and never stores a result; pkg/queue does, in that order

@@ -3,8 +3,6 @@ package handler
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"math/rand/v2"
 	"time"
 
 	"github.com/seed-a7c21902/andon/pkg/stop"
@@ -29,7 +27,7 @@ func (h *Handler) Execute(ctx context.Context, m stop.Message) stop.Verdict {
 	if quota, err := h.api.Quota(t.Target.Account, t.Target.Region); err == nil {
 		t.Quota = quota
 	}
-	s := situation{task: t, history: stop.History{Key: "task." + t.Request}, last: t.Seen}
+	s := situation{task: t, history: stop.History{Key: "task." + t.Request}, last: t.Seen, unserved: !h.api.Serves(t.Target.Account)}
 	// Also at what calls itself the first delivery: a broker that was killed
 	// forgets how often it has delivered.
 	if s.history, err = h.ledger.History(ctx, s.history.Key); err != nil {
@@ -40,23 +38,23 @@ func (h *Handler) Execute(ctx context.Context, m stop.Message) stop.Verdict {
 		s.history.Calling = false
 		s.history.Unknown++
 	}
-	if !s.doubt() {
-		s.seen = &reading{answer: stop.Answer{Class: stop.ClassOK}, activity: t.Seen}
+	if s.task.Target.RefreshActivityID == "" {
+		s.task.Target.RefreshActivityID = s.history.Activity
 	}
-	return h.advance(ctx, m, s, nil)
+	if !s.doubt() && !t.Unread {
+		s.seen = &reading{answer: stop.Answer{Class: stop.ClassOK}, activity: t.Seen, at: t.SeenAt}
+		if t.SeenAt.IsZero() {
+			s.seen.at = t.StartedAt // an older version does not say
+		}
+	}
+	return h.advance(ctx, m, s)
 }
 
-// advance decides and acts until there is a verdict. enough, where given, may
-// end the way before each decision.
-func (h *Handler) advance(ctx context.Context, m stop.Message, s situation, enough func(*situation) (stop.Verdict, bool)) stop.Verdict {
+// advance decides and acts until there is a verdict.
+func (h *Handler) advance(ctx context.Context, m stop.Message, s situation) stop.Verdict {
 	for {
 		if ctx.Err() != nil && !s.fresh {
 			return handBack(s)
-		}
-		if enough != nil {
-			if v, over := enough(&s); over {
-				return v
-			}
 		}
 		s.now = time.Now()
 		s.recent = h.recent.has(s.task.Target.RefreshActivityID)
@@ -89,6 +87,9 @@ func (h *Handler) read(ctx context.Context, s *situation) {
 		return
 	}
 	s.history.Reads, s.last = 0, seen.activity
+	if a := seen.activity; a != nil && s.task.Target.RefreshActivityID == "" {
+		s.task.Target.RefreshActivityID, s.history.Activity = a.RefreshActivityID, a.RefreshActivityID
+	}
 	if s.history.Unknown > 0 {
 		h.metrics.ambiguous.WithLabelValues(resolution(seen.activity)).Inc()
 	}
@@ -105,93 +106,6 @@ func resolution(a *stop.Activity) string {
 	default:
 		return resolvedRunning
 	}
-}
-
-// call makes one attempt: permit, note in the history, Stop. It ends the way
-// only where no call could be made.
-func (h *Handler) call(ctx context.Context, s *situation) (stop.Verdict, bool) {
-	if h.holds.wait(s.task.Target.Account, stop.ActionStop) > 0 {
-		return h.putOff(*s, waitHold), true
-	}
-	answer, err := h.attempt(ctx, s)
-	switch {
-	case answer != nil:
-		h.learn(s, *answer)
-		return stop.Verdict{}, false
-	case ctx.Err() != nil:
-		return handBack(*s), true
-	case errors.Is(err, errHeld):
-		return h.putOff(*s, waitHold), true
-	case time.Now().After(s.task.NotAfter):
-		return stop.Verdict{}, false // decided again: expired
-	default:
-		v := h.later(ctx, "no call was made, trying again", s.task.Request, err)
-		if s.history.Revision > 0 {
-			v.History = &s.history // takes back the note of a call
-		}
-		return v, true
-	}
-}
-
-var errHeld = errors.New("the account is held")
-
-// beginTimeout bounds the note before a call, which is made with a permit in
-// hand.
-const beginTimeout = 2 * time.Second
-
-// attempt returns the answer of the API, or why it was not asked.
-func (h *Handler) attempt(ctx context.Context, s *situation) (*stop.Answer, error) {
-	wait, cancel := context.WithDeadline(ctx, s.task.NotAfter)
-	defer cancel()
-	permit, err := h.permits.Acquire(wait, stop.ActionStop, s.task.Quota, s.task.Lane)
-	if err != nil {
-		return nil, err
-	}
-	defer permit.Release()
-	pass, held := h.holds.enter(s.task.Target.Account, stop.ActionStop)
-	if held > 0 {
-		return nil, errHeld
-	}
-	var answer *stop.Answer
-	defer func() { h.holds.leave(pass, answer) }()
-
-	note := s.history
-	note.Calling, note.CalledAt = true, time.Now().UTC()
-	wait, cancel = context.WithTimeout(wait, beginTimeout)
-	defer cancel()
-	if err := h.ledger.Begin(wait, &note); err != nil {
-		return nil, err
-	}
-	s.history = note
-	s.history.Calling = false
-	if err := wait.Err(); err != nil {
-		return nil, err
-	}
-	// A call that has begun is finished, also while the worker is stopping.
-	a := h.api.Stop(context.WithoutCancel(ctx), s.task.Target)
-	answer = &a
-	return answer, nil
-}
-
-// learn takes the answer to the call just made into the history.
-func (h *Handler) learn(s *situation, a stop.Answer) {
-	s.fresh, s.seen, s.history.Last = true, nil, &a
-	log := h.conf.Log.With("request", s.task.Request, "group", s.task.Target.AutoScalingGroupID, "activity", s.task.Target.RefreshActivityID)
-	log.Debug("stop answered", "class", a.Class, "code", a.Code, "message", a.Message, "api_request", a.RequestID, "attempts", s.history.Attempts+1)
-	switch a.Class {
-	case stop.ClassThrottled:
-		h.permits.Throttled(stop.ActionStop, s.task.Quota)
-		return
-	case stop.ClassCredential:
-		return
-	case stop.ClassOK:
-		h.recent.add(s.task.Target.RefreshActivityID)
-	case stop.ClassTransient:
-		if !a.Unsent {
-			s.history.Unknown++
-		}
-	}
-	s.history.Attempts++
 }
 
 // end makes the result of a decision, and the dead letter where it was given up.
@@ -213,6 +127,11 @@ func (h *Handler) end(m stop.Message, s situation, d decision) stop.Verdict {
 	return v
 }
 
+// elsewhere is about when a message comes again that another worker has to
+// deal with: soon enough for whoever asks next to have it, and seldom enough
+// to keep the hands of this one free.
+const elsewhere = 4 * time.Second
+
 // putOff has the task come back later, with what it has been through.
 func (h *Handler) putOff(s situation, why wait) stop.Verdict {
 	v := stop.Verdict{History: &s.history}
@@ -228,8 +147,12 @@ func (h *Handler) putOff(s situation, why wait) stop.Verdict {
 		class, v.Retry = stop.ClassConflict, time.Second
 	case waitHold:
 		class, v.Retry = stop.ClassCredential, h.afterHold(s)
+	case waitWorker:
+		v.Retry = jitter(elsewhere)
 	}
-	h.metrics.retries.WithLabelValues(string(class)).Inc()
+	if class != "" {
+		h.metrics.retries.WithLabelValues(string(class)).Inc()
+	}
 	if why == waitBackoff || why == waitRead {
 		h.tellRetry(s, why, v.Retry)
 	}
@@ -238,7 +161,7 @@ func (h *Handler) putOff(s situation, why wait) stop.Verdict {
 		v.Retry = left + time.Millisecond
 	}
 	v.Retry = max(v.Retry, time.Millisecond)
-	if s.history.Revision == 0 && s.history == (stop.History{Key: s.history.Key}) {
+	if why == waitWorker || s.history.Revision == 0 && s.history == (stop.History{Key: s.history.Key}) {
 		v.History = nil
 	}
 	return v
@@ -269,58 +192,4 @@ func handBack(s situation) stop.Verdict {
 		v.History = &s.history
 	}
 	return v
-}
-
-// foreign keeps what is on the tasks' subjects without being a task.
-func (h *Handler) foreign(m stop.Message, err error) stop.Verdict {
-	why := "not a task"
-	if err != nil {
-		why += ": " + err.Error()
-	}
-	return stop.Verdict{DeadLetters: []stop.DeadLetter{h.bury(m, stop.Place(m), stop.WhyInvalid, why)}}
-}
-
-// GiveUp ends a message whose handling crashes again and again.
-func (h *Handler) GiveUp(m stop.Message, crash error) stop.Verdict {
-	const what = "given up: handling the request crashed again and again; the log of the worker has the trace"
-	h.conf.Log.Error("message given up", "sequence", m.Sequence, "subject", m.Subject, "error", crash)
-	t := stop.Task{Request: stop.Place(m), Lane: stop.LaneOf(m.Subject), RequestedAt: m.Stored, StartedAt: time.Now().UTC()}
-	var planned stop.Task
-	if json.Unmarshal(m.Data, &planned) == nil && stop.TaskSubject(planned) == m.Subject {
-		t = planned
-	} else if r, bad := stop.Decode(m, h.conf.Defaults); bad == nil {
-		t.Request, t.Target = r.ID, r.Target()
-	}
-	r := h.result(t, stop.OutcomeFailed)
-	r.Message = what
-	return stop.Verdict{
-		Results:     []stop.Result{r},
-		DeadLetters: []stop.DeadLetter{h.bury(asRequest(m, t), t.Request, stop.WhyPanic, crash.Error())},
-	}
-}
-
-// asRequest is the message to publish in order to ask for a task again. A
-// request is that message itself.
-func asRequest(m stop.Message, t stop.Task) stop.Message {
-	if m.Subject != stop.TaskSubject(t) {
-		return m
-	}
-	data, err := json.Marshal(stop.Request{
-		ID: t.Request, Account: t.Target.Account, Region: t.Target.Region,
-		AutoScalingGroupID: t.Target.AutoScalingGroupID, RefreshActivityID: t.Target.RefreshActivityID,
-		Reason: t.Reason, RequestedBy: t.RequestedBy, Incident: t.Incident,
-		NotAfter: t.NotAfter, DryRun: t.DryRun, AllowRollback: t.AllowRollback,
-	})
-	if err != nil {
-		return m
-	}
-	again := stop.Message{Subject: stop.RequestSubject(t.Lane), Data: data, Stored: t.RequestedAt, Sequence: t.Sequence}
-	if t.Traceparent != "" {
-		again.Header = map[string][]string{"traceparent": {t.Traceparent}}
-	}
-	return again
-}
-
-func jitter(d time.Duration) time.Duration {
-	return d/2 + rand.N(d)
 }

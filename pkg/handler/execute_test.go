@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -63,7 +65,7 @@ func TestADeadLetterCanBePublishedAgain(t *testing.T) {
 }
 
 func TestAMessageIsGivenUpWithAResultAndALetter(t *testing.T) {
-	h := bare(t)
+	h := newRig(t)
 	_, taskMessage := plannedTask(t)
 	request := stop.Message{
 		Subject: "as.refresh.stop.bulk", Sequence: 9, Stored: time.Now(),
@@ -80,7 +82,7 @@ func TestAMessageIsGivenUpWithAResultAndALetter(t *testing.T) {
 		{"garbage", stop.Place(garbage), "", stop.LaneNormal, garbage},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			v := h.GiveUp(row.m, errors.New("panic: boom"))
+			v := h.GiveUp(t.Context(), row.m, errors.New("panic: boom"))
 			if !v.Final() || len(v.Results) != 1 || len(v.DeadLetters) != 1 {
 				t.Fatalf("verdict %+v", v)
 			}
@@ -103,4 +105,79 @@ func TestWhatIsNoTaskIsBuried(t *testing.T) {
 			t.Errorf("%q: %+v", data, v)
 		}
 	}
+}
+
+// Between plan and call may lie minutes, in which what was paused was resumed.
+func TestAnOldReadingEndsNoTask(t *testing.T) {
+	for what, old := range map[string]*reading{
+		"paused": shows(stop.StatusManualPause), "ended": shows(stop.StatusSuccessful), "rollback": rollback(stop.StatusRunning), "not live": nothing(),
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				r.api.show(stop.StatusRunning)
+				task := fresh("r")
+				task.Seen, task.SeenAt = old.activity, time.Now()
+				if old.activity == nil {
+					task.Target.RefreshActivityID = ""
+				}
+				<-time.After(stale + time.Second)
+				if got := r.deliver(t, task); got.Outcome != stop.OutcomePaused || got.RefreshActivityID != activity || len(r.api.reads) != 1 {
+					t.Errorf("after %d readings %+v", len(r.api.reads), got)
+				}
+			})
+		})
+	}
+}
+
+func TestAReadingIsTakenAtItsWord(t *testing.T) {
+	for _, row := range []struct {
+		what  string
+		seen  stop.Status
+		after time.Duration
+		want  stop.Outcome
+	}{
+		{"a new one ends a task", stop.StatusManualPause, stale, stop.OutcomeAlreadyPaused},
+		{"an old one leads to a call", stop.StatusRunning, time.Minute, stop.OutcomePaused},
+	} {
+		t.Run(row.what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				task := fresh("r")
+				task.Seen, task.SeenAt = shows(row.seen).activity, time.Now()
+				<-time.After(row.after)
+				if got := r.deliver(t, task); got.Outcome != row.want || len(r.api.reads) != 0 {
+					t.Errorf("after %d readings %+v", len(r.api.reads), got)
+				}
+			})
+		})
+	}
+}
+
+// A worker without the account leaves its tasks to those that have it.
+func TestATaskOfAnAccountThatIsNotServedIsLeftToOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.api.accounts = []string{"other"}
+		task := fresh("r")
+		v := r.ledger.settle(t, r.Execute(t.Context(), taskMessage(t, task)))
+		if v.Final() || v.History != nil || v.Retry < elsewhere/2 || v.Retry > 2*elsewhere {
+			t.Errorf("verdict %+v, want it put off for some seconds", v)
+		}
+		got := r.deliver(t, task)
+		if got.Outcome != stop.OutcomeExpired || got.Attempts != 0 || !strings.Contains(got.Message, "no worker serves the account default") {
+			t.Errorf("result %+v", got)
+		}
+		if late := time.Since(task.NotAfter); late < 0 || late > time.Second || r.api.asked > 0 {
+			t.Errorf("ended %v after NotAfter, credentials asked for %d times", late, r.api.asked)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.api.accounts = []string{"other"}
+		time.AfterFunc(time.Minute, r.api.recover)
+		if got := r.deliver(t, fresh("r")); got.Outcome != stop.OutcomePaused || got.Attempts != 1 {
+			t.Errorf("with a worker that has the account: %+v", got)
+		}
+	})
 }

@@ -17,6 +17,12 @@ type API interface {
 	// Quota is what calls for the account and region count against, or an
 	// error that says what is served instead.
 	Quota(account, region string) (stop.Quota, error)
+	// Serves reports whether there is such an account here.
+	Serves(account string) bool
+	// Ready waits until there are credentials to sign calls for the account
+	// with, and answers why there are none; nil: there are. Calls themselves do
+	// not wait for that: without credentials they are answered at once.
+	Ready(ctx context.Context, account string) *stop.Answer
 	Stop(ctx context.Context, t stop.Target) stop.Answer
 	Activities(ctx context.Context, s stop.Scope) (stop.Page, stop.Answer)
 }
@@ -63,12 +69,13 @@ type Handler struct {
 	reader  *reader
 	recent  *recent
 	metrics *metrics
+	decode  func(stop.Message, stop.Defaults) (stop.Request, *stop.Invalid)
 }
 
 // New joins the parts. Close must be called when no step runs any more.
 func New(c Config, api API, permits Permits, ledger Ledger) *Handler {
 	m := newMetrics(c.Registerer)
-	h := &Handler{conf: c, api: api, permits: permits, ledger: ledger, metrics: m}
+	h := &Handler{conf: c, api: api, permits: permits, ledger: ledger, metrics: m, decode: stop.Decode}
 	h.holds = newHolds(c.Log, m)
 	h.reader = newReader(api, permits, h.holds)
 	h.recent = newRecent(settling)

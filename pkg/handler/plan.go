@@ -14,8 +14,8 @@ import (
 // pause and take it for somebody else's.
 func (h *Handler) Plan(ctx context.Context, m stop.Message) stop.Verdict {
 	started := time.Now().UTC()
-	r, bad := stop.Decode(m, h.conf.Defaults)
-	if m.Delivered <= 1 {
+	r, bad := h.decode(m, h.conf.Defaults)
+	if m.Delivered == 1 {
 		h.metrics.requests.WithLabelValues(string(r.Lane), string(r.Source)).Inc()
 	}
 	t := stop.Task{
@@ -28,23 +28,10 @@ func (h *Handler) Plan(ctx context.Context, m stop.Message) stop.Verdict {
 	if len(v.Results) == 0 {
 		return v
 	}
-	// In this order: a task that ends in between leaves a result.
-	atWork, err := h.ledger.Planned(ctx, r.ID)
-	if err == nil && atWork {
-		return stop.Verdict{Settled: true}
+	if settled, over := h.stands(ctx, t); over {
+		return settled
 	}
-	var result *stop.Result
-	if err == nil {
-		result, err = h.ledger.Result(ctx, r.ID)
-	}
-	switch {
-	case err != nil:
-		return h.later(ctx, "cannot read the ledger", r.ID, err)
-	case result != nil:
-		return h.settled(t, result)
-	default:
-		return v
-	}
+	return v
 }
 
 func (h *Handler) plan(ctx context.Context, m stop.Message, r stop.Request, t stop.Task, bad *stop.Invalid) stop.Verdict {
@@ -56,6 +43,9 @@ func (h *Handler) plan(ctx context.Context, m stop.Message, r stop.Request, t st
 	}
 	var err error
 	if t.Quota, err = h.api.Quota(r.Account, r.Region); err != nil {
+		if now := time.Now(); !h.api.Serves(r.Account) && now.Sub(m.Stored) < newcomers && now.Before(r.NotAfter) {
+			return stop.Verdict{Retry: jitter(newcomers / 3)}
+		}
 		return h.refused(t, err.Error())
 	}
 	result, err := h.ledger.Result(ctx, r.ID)
@@ -65,25 +55,45 @@ func (h *Handler) plan(ctx context.Context, m stop.Message, r stop.Request, t st
 	if result != nil {
 		return h.settled(t, result)
 	}
-	s := situation{task: t, history: stop.History{Key: "plan." + r.ID}}
-	if m.Delivered > 1 {
-		if s.history, err = h.ledger.History(ctx, s.history.Key); err != nil {
-			return h.later(ctx, "cannot read the history", r.ID, err)
-		}
-	}
-	return h.advance(ctx, m, s, planned)
+	return h.look(ctx, m, t)
 }
 
-// planned ends the plan as soon as the activity has been read.
-func planned(s *situation) (stop.Verdict, bool) {
-	if s.seen == nil || s.seen.held > 0 || !s.seen.answer.OK() {
-		return stop.Verdict{}, false
+const (
+	// newcomers is how long a request for an account that nobody here knows
+	// waits for a worker that has it: while a fleet is being updated, the first
+	// to look at the request need not be one of those. A misspelt name is told
+	// as soon.
+	newcomers = 3 * time.Second
+	// glance is how long the plan waits for a reading. All accounts share its
+	// hands, and one whose readings do not come must not fill them.
+	glance = 2 * time.Second
+)
+
+// look makes the task of a request, with the activity as it is now. Where the
+// API cannot be asked for a reason that is not the request's, it leaves the
+// reading to Execute, in whose queue each account waits for itself alone.
+func (h *Handler) look(ctx context.Context, m stop.Message, t stop.Task) stop.Verdict {
+	s := situation{task: t, now: time.Now()}
+	d := decide(s)
+	if d.next == doRead {
+		brief, cancel := context.WithTimeout(ctx, glance)
+		h.read(brief, &s)
+		cancel()
+		if ctx.Err() != nil {
+			return handBack(s)
+		}
+		if s.seen.held == 0 && s.seen.answer.OK() {
+			s.task.Seen, s.task.SeenAt = s.seen.activity, s.seen.at.UTC()
+			return stop.Verdict{Tasks: []stop.Task{s.task}}
+		}
+		s.now = time.Now()
+		d = decide(s)
 	}
-	s.task.Seen = s.seen.activity
-	if s.seen.activity != nil {
-		s.task.Target.RefreshActivityID = s.seen.activity.RefreshActivityID
+	if d.next == doEnd {
+		return h.end(m, s, d)
 	}
-	return stop.Verdict{Tasks: []stop.Task{s.task}, History: &s.history}, true
+	s.task.Unread = true
+	return stop.Verdict{Tasks: []stop.Task{s.task}}
 }
 
 // unreadable answers a request that breaks the contract, and keeps it.

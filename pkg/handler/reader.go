@@ -85,7 +85,7 @@ func (r *reader) readShared(ctx context.Context, key batchKey, id string) (seen 
 	case <-ctx.Done():
 		return reading{held: time.Millisecond}, false
 	}
-	seen = reading{answer: b.answer, held: b.held}
+	seen = reading{answer: b.answer, held: b.held, at: time.Now()}
 	if a, ok := b.found[id]; ok {
 		seen.activity = &a
 	}
@@ -132,9 +132,13 @@ func (r *reader) send(key batchKey, b *batch) {
 // page makes one call. The first closes the batch, once it has its permit.
 func (r *reader) page(key batchKey, b *batch, scope *stop.Scope) (stop.Page, stop.Answer, time.Duration) {
 	account := key.quota.Account
-	if held := r.holds.wait(account, stop.ActionDescribe); held > 0 {
+	unready, err := ready(r.ctx, r.api, r.holds, account, stop.ActionDescribe)
+	if unready != nil || err != nil {
 		r.take(key, b, scope)
-		return stop.Page{}, stop.Answer{}, held
+		if unready != nil {
+			return stop.Page{}, *unready, 0
+		}
+		return stop.Page{}, stop.Answer{}, max(r.holds.wait(account, stop.ActionDescribe), time.Millisecond)
 	}
 	permit, err := r.permits.Acquire(r.ctx, stop.ActionDescribe, key.quota, key.lane)
 	r.take(key, b, scope)
@@ -146,6 +150,10 @@ func (r *reader) page(key batchKey, b *batch, scope *stop.Scope) (stop.Page, sto
 	pass, held := r.holds.enter(account, stop.ActionDescribe)
 	if held > 0 {
 		return stop.Page{}, stop.Answer{}, held
+	}
+	if time.Now().After(permit.Until) {
+		r.holds.leave(pass, nil)
+		return stop.Page{}, stop.Answer{}, time.Millisecond
 	}
 	page, answer := r.api.Activities(r.ctx, *scope)
 	r.holds.leave(pass, &answer)

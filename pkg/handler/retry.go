@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -30,4 +31,10 @@ func delay(n int) time.Duration {
 		d = b.NextBackOff()
 	}
 	return d
+}
+
+// jitter is a delay of about d, so that what came together does not come back
+// together.
+func jitter(d time.Duration) time.Duration {
+	return d/2 + rand.N(d)
 }

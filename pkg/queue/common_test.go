@@ -286,6 +286,31 @@ func publish(t testing.TB, q *Queue, subject, data string) uint64 {
 	return seq
 }
 
+// publishMany publishes n requests and does not wait for each by itself.
+func publishMany(t testing.TB, q *Queue, subject, data string, n int) {
+	t.Helper()
+	const atOnce = 1000
+	for from := 0; from < n; from += atOnce {
+		var acks []jetstream.PubAckFuture
+		for i := from; i < min(n, from+atOnce); i++ {
+			ack, err := q.js.PublishMsgAsync(&nats.Msg{Subject: subject, Data: fmt.Appendf(nil, data, i)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			acks = append(acks, ack)
+		}
+		for _, ack := range acks {
+			select {
+			case <-ack.Ok():
+			case err := <-ack.Err():
+				t.Fatal(err)
+			case <-time.After(2 * soon):
+				t.Fatal("no answer of the broker")
+			}
+		}
+	}
+}
+
 // left counts the messages of a stream.
 func left(t testing.TB, q *Queue, stream string) uint64 {
 	t.Helper()

@@ -59,6 +59,7 @@ type Queue struct {
 	end    context.CancelCauseFunc
 	loops  loops
 	quotas quotas
+	ahead  ahead
 }
 
 // ErrClosed says that the connection is closed for good: the process should
@@ -78,7 +79,7 @@ func Open(ctx context.Context, c Config) (*Queue, error) {
 		c.AckWait = 30 * time.Second
 	}
 	c.Replicas = max(c.Replicas, 1)
-	q := &Queue{conf: c, failed: make(chan error, 1)}
+	q := &Queue{conf: c, failed: make(chan error, 1), ahead: ahead{wake: make(chan struct{}, 1)}}
 	q.over, q.end = context.WithCancelCause(context.Background())
 	nc, err := dial(c, q.fail)
 	if err != nil {

@@ -38,11 +38,14 @@ type puller struct {
 	msgs    chan *nats.Msg
 	status  chan nats.Status // fires when the connection is restored
 	pulls   int
+	// leftovers: a pull is not kept waiting by the broker, so it takes only what
+	// nobody else is waiting for.
+	leftovers bool
 }
 
 func newPuller(nc *nats.Conn, s source, slots int) (*puller, error) {
 	p := &puller{
-		nc: nc, inbox: nc.NewInbox(),
+		nc: nc, inbox: nc.NewInbox(), leftovers: s.foreign,
 		subject: jetstream.DefaultAPIPrefix + "CONSUMER.MSG.NEXT." + s.stream + "." + s.durable,
 		// Room for the pulls that the broker may still hold after their
 		// heartbeat was missed, and for their heartbeats.
@@ -62,7 +65,11 @@ func newPuller(nc *nats.Conn, s source, slots int) (*puller, error) {
 func (p *puller) pull(ctx context.Context, n int, heard func(), take func(*delivery)) error {
 	p.pulls++
 	own := p.inbox + "." + strconv.Itoa(p.pulls)
-	ask, err := json.Marshal(map[string]int64{"batch": int64(n), "expires": int64(pullWait), "idle_heartbeat": int64(pullHeartbeat)})
+	want := map[string]any{"batch": n, "expires": pullWait, "idle_heartbeat": pullHeartbeat}
+	if p.leftovers {
+		want = map[string]any{"batch": n, "no_wait": true}
+	}
+	ask, err := json.Marshal(want)
 	if err != nil {
 		return fmt.Errorf("encode pull: %w", err)
 	}

@@ -134,12 +134,25 @@ func (q *Queue) storeResult(ctx context.Context, r stop.Result) error {
 	if err != nil {
 		return fmt.Errorf("store result of %s: %w", r.Request, err)
 	}
-	if first {
-		q.metrics.result(r)
-		q.conf.Log.Info("result", "request", r.Request, "outcome", r.Outcome, "group", r.AutoScalingGroupID, "activity", r.RefreshActivityID,
-			"account", r.Account, "region", r.Region, "status", r.Status, "code", r.Code, "api_request", r.RequestID, "attempts", r.Attempts, "lane", r.Lane)
+	if !first {
+		q.compare(ctx, r)
+		return nil
 	}
+	q.metrics.result(r)
+	q.conf.Log.Info("result", "request", r.Request, "outcome", r.Outcome, "group", r.AutoScalingGroupID, "activity", r.RefreshActivityID,
+		"account", r.Account, "region", r.Region, "status", r.Status, "code", r.Code, "api_request", r.RequestID, "attempts", r.Attempts, "lane", r.Lane)
 	return nil
+}
+
+// compare tells of a request that has ended twice and not alike: what stands
+// is what others see, and somebody has to know that it is not all.
+func (q *Queue) compare(ctx context.Context, r stop.Result) {
+	stands, err := q.Result(ctx, r.Request)
+	if err != nil || stands == nil || stands.Outcome == r.Outcome {
+		return
+	}
+	q.conf.Log.Error("a request has ended in two ways; the first result stands", "request", r.Request, "stands", stands.Outcome, "by", stands.Worker,
+		"refused", r.Outcome, "message", r.Message, "code", r.Code, "api_request", r.RequestID)
 }
 
 func (q *Queue) bury(ctx context.Context, d stop.DeadLetter) error {

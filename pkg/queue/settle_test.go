@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -397,5 +398,33 @@ func TestNoSignOfLifeAfterTheSettlement(t *testing.T) {
 	}
 	if want := []string{"+WPI", `-NAK {"delay": 1000000000}`}; !slices.Equal(said, want) {
 		t.Errorf("the broker heard %q, want %q", said, want)
+	}
+}
+
+// Two ends of one request are one too many; who looks for the reason must find
+// that it happened.
+func TestAnotherOutcomeOfTheSameRequestIsTold(t *testing.T) {
+	t.Parallel()
+	text, logger := newLog(t)
+	q := openQueue(t, startBroker(t), func(c *Config) { c.Log = logger })
+	first, again, other := result("r"), result("r"), result("r")
+	again.Worker, other.Outcome = "another", stop.OutcomeFailed
+	const words = "ended in two ways"
+	for _, r := range []stop.Result{first, again} {
+		if err := q.storeResult(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if strings.Contains(text.String(), words) {
+		t.Error("the same outcome is told as another one")
+	}
+	if err := q.storeResult(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(text.String(), words) || !strings.Contains(text.String(), "refused=failed") {
+		t.Errorf("not told:\n%s", text)
+	}
+	if r, err := q.Result(t.Context(), "r"); err != nil || r.Outcome != first.Outcome {
+		t.Errorf("%+v stands (%v), want the first", r, err)
 	}
 }

@@ -19,6 +19,8 @@ type source struct {
 	stream, durable, filter string
 	quota                   stop.Quota
 	lane                    stop.Lane // empty: the lane is in the subject
+	// foreign: this worker does not have the quota's account.
+	foreign bool
 }
 
 const planDurable = "plan"
@@ -32,6 +34,16 @@ func taskSource(q stop.Quota, l stop.Lane) source {
 		stream: stop.StreamTasks, durable: q.Token() + "_" + string(l),
 		filter: stop.LaneTasks(q.Token(), l), quota: q, lane: l,
 	}
+}
+
+// maxAckPending bounds what a consumer has handed out, messages that wait for
+// their retry included. All accounts share the plan, so there those of one
+// that cannot be served must not keep the others out, however many they are.
+func (s source) maxAckPending() int {
+	if s.durable == planDurable {
+		return -1 // without bound
+	}
+	return 5000
 }
 
 // The quota of a consumer stands in its metadata, because its name cannot be

@@ -3,6 +3,9 @@ package queue
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,4 +40,75 @@ func TestTasksOfAnotherAccountAreLeftToWhoServesIt(t *testing.T) {
 	if account := receive(t, byNewer, "task"); account != "added" {
 		t.Errorf("executed for %s", account)
 	}
+}
+
+// An account that was taken out of the configuration has no worker left, and
+// its requests have a result all the same.
+func TestTasksOfAnAccountThatNobodyServesAreLookedAt(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t)
+	serves := func(a string) bool { return a == "default" }
+	q := openQueue(t, b)
+	work(t, q, Worker{Plan: planned, Execute: executeTask, Serves: serves})
+	one := task("r", stop.LaneNormal)
+	one.Quota = quotaOfAccount("removed")
+	if err := q.storeTask(t.Context(), one); err != nil {
+		t.Fatal(err)
+	}
+	empty(t, q, stop.StreamTasks)
+	if r, err := q.Result(t.Context(), "r"); err != nil || r == nil {
+		t.Errorf("no result: %v", err)
+	}
+}
+
+// While there are workers with the account that wait for its tasks, others do
+// not even see them.
+func TestAWorkerWithoutTheAccountTakesNothingFromOneWithIt(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t)
+	with, without := openQueue(t, b), openQueue(t, b)
+	stolen := make(chan string, 100)
+	work(t, with, Worker{Plan: planned, Execute: executeTask})
+	first := task("r-0", stop.LaneNormal)
+	if err := with.storeTask(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	empty(t, with, stop.StreamTasks)
+	work(t, without, Worker{Plan: planned, Serves: func(string) bool { return false }, Execute: func(_ context.Context, m stop.Message) stop.Verdict {
+		stolen <- m.Subject
+		return stop.Verdict{Retry: time.Millisecond}
+	}})
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for n := range 100 {
+		<-tick.C
+		if err := with.storeTask(t.Context(), task(fmt.Sprintf("r-%d", n+1), stop.LaneNormal)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	empty(t, with, stop.StreamTasks)
+	if n := len(stolen); n > 0 {
+		t.Errorf("%d of 100 tasks were taken by a worker without their account", n)
+	}
+}
+
+// Requests that wait for something of their account stand in nobody's way.
+func TestPutOffRequestsOfOneAccountDoNotKeepOthersOut(t *testing.T) {
+	t.Parallel()
+	q := openQueue(t, startBroker(t))
+	publishMany(t, q, stop.SubjectStop, "held-%d", 5100)
+	publish(t, q, stop.SubjectStop, "other")
+	work(t, q, Worker{Slots: 32, Plan: func(ctx context.Context, m stop.Message) stop.Verdict {
+		if strings.HasPrefix(string(m.Data), "held") {
+			return stop.Verdict{Retry: time.Hour}
+		}
+		return planned(ctx, m)
+	}})
+	eventually(t, 2*soon, func() error {
+		r, err := q.Result(t.Context(), "other")
+		if err == nil && r == nil {
+			err = errors.New("no result")
+		}
+		return err
+	})
 }

@@ -31,13 +31,14 @@ const (
 )
 
 type topology struct {
-	nc      *nats.Conn
-	js      jetstream.JetStream
-	results jetstream.Stream
-	tasks   jetstream.Stream
-	history jetstream.KeyValue
-	permits jetstream.KeyValue
-	conf    Config
+	nc       *nats.Conn
+	js       jetstream.JetStream
+	requests jetstream.Stream
+	results  jetstream.Stream
+	tasks    jetstream.Stream
+	history  jetstream.KeyValue
+	permits  jetstream.KeyValue
+	conf     Config
 }
 
 func newTopology(nc *nats.Conn, c Config) (*topology, error) {
@@ -88,6 +89,9 @@ func streams(c Config) []jetstream.StreamConfig {
 	results.Description = "one terminal result a request"
 	results.Retention, results.MaxBytes, results.MaxAge = jetstream.LimitsPolicy, c.bytes(resultsShare), resultsLife
 	results.MaxMsgsPerSubject, results.DiscardNewPerSubject = 1, true
+	// Whether there is a result, or a task, is asked of the leader: a replica
+	// that lags would say no, and the request would be done once more.
+	results.AllowDirect, tasks.AllowDirect = false, false
 
 	dead.Name, dead.Subjects = stop.StreamDead, []string{stop.SubjectDead + ".>"}
 	dead.Description = "requests that were given up or could not be read"
@@ -105,6 +109,8 @@ func (t *topology) prove(ctx context.Context) error {
 			return err
 		}
 		switch want.Name {
+		case stop.StreamStop:
+			t.requests = s
 		case stop.StreamResults:
 			t.results = s
 		case stop.StreamTasks:
@@ -255,9 +261,8 @@ func (t *topology) ensureConsumer(ctx context.Context, s source) error {
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       t.conf.AckWait,
 		// A request ends by a result, never by a count of deliveries.
-		MaxDeliver: -1,
-		// Messages that wait for their retry count as pending too.
-		MaxAckPending: 5000,
+		MaxDeliver:    -1,
+		MaxAckPending: s.maxAckPending(),
 		MaxWaiting:    512,
 		Metadata:      s.metadata(),
 	}

@@ -57,7 +57,7 @@ func TestAFreshBrokerGetsTheContractsStreams(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := plan.CachedInfo().Config
-		if c.AckPolicy != jetstream.AckExplicitPolicy || c.MaxDeliver != -1 || c.AckWait != 30*time.Second || len(c.BackOff) > 0 || c.MaxAckPending < 1000 {
+		if c.AckPolicy != jetstream.AckExplicitPolicy || c.MaxDeliver != -1 || c.AckWait != 30*time.Second || len(c.BackOff) > 0 || c.MaxAckPending != -1 {
 			t.Errorf("the consumer of the requests is %+v", c)
 		}
 	})
@@ -287,5 +287,34 @@ func TestWhatWaitingCannotHelp(t *testing.T) {
 		if got := lasting(fmt.Errorf("wrapped: %w", row.err)); got != row.want {
 			t.Errorf("%s: lasting is %v, want %v", row.name, got, row.want)
 		}
+	}
+}
+
+// A replica that lags must not say that a request has neither task nor result.
+// Streams that were made otherwise are used as they are.
+func TestTheLedgerIsReadFromTheLeader(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t)
+	q := openQueue(t, b)
+	for _, name := range []string{stop.StreamResults, stop.StreamTasks} {
+		s, err := q.js.Stream(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		have := s.CachedInfo().Config
+		if have.AllowDirect {
+			t.Errorf("%s is read from any replica", name)
+		}
+		have.AllowDirect = true
+		if _, err := q.js.UpdateStream(t.Context(), have); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other := openQueue(t, b)
+	if err := other.storeResult(t.Context(), result("r")); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := other.Result(t.Context(), "r"); err != nil || r == nil {
+		t.Errorf("%+v, %v", r, err)
 	}
 }

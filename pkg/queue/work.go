@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -18,9 +17,11 @@ type Worker struct {
 	Plan    stop.Step
 	Execute stop.Step
 	// GiveUp ends a message whose handling has crashed again and again.
-	GiveUp func(m stop.Message, cause error) stop.Verdict
+	GiveUp func(ctx context.Context, m stop.Message, cause error) stop.Verdict
 	// Serves says whether this worker has the account's credentials; nil: it
-	// has all. Tasks of other accounts are left to the workers that do.
+	// has all. Of tasks of other accounts it takes only a few, and only those
+	// that no other worker is waiting for: Execute puts them off for whoever has
+	// the account, and ends them when their time is over.
 	Serves func(account string) bool
 	// Gate waits until tasks of the account may be fetched. It returns soon
 	// after ctx is done.
@@ -29,6 +30,12 @@ type Worker struct {
 	// broker keeps the rest, so that other workers can have it.
 	Slots int
 }
+
+// What a worker takes, and how often, of tasks whose account it does not have.
+const (
+	foreignSlots = 8
+	foreignPause = 2 * time.Second
+)
 
 // maxPanics is how often handling a message may crash before it is given up.
 const maxPanics = 3
@@ -56,6 +63,7 @@ func (q *Queue) Work(ctx context.Context, w Worker) error {
 		}
 	})
 	group.Go(func() error { q.loop(ctx, planSource(), w.Slots, w.Plan, w); return nil })
+	group.Go(func() error { q.lookAhead(ctx, w); return nil })
 	group.Go(func() error { q.discover(ctx); return nil })
 	group.Go(func() error {
 		for {
@@ -63,12 +71,15 @@ func (q *Queue) Work(ctx context.Context, w Worker) error {
 			case <-ctx.Done():
 				return nil
 			case quota := <-q.quotas.added:
-				if w.Serves != nil && !w.Serves(quota.Account) {
+				foreign, slots := w.Serves != nil && !w.Serves(quota.Account), w.Slots
+				if foreign {
 					q.conf.Log.Info("there are tasks, or were, for an account that this worker does not serve", "account", quota.Account, "endpoint", quota.Endpoint)
-					continue
+					slots = min(slots, foreignSlots)
 				}
 				for _, l := range stop.Lanes() {
-					group.Go(func() error { q.loop(ctx, taskSource(quota, l), w.Slots, w.Execute, w); return nil })
+					s := taskSource(quota, l)
+					s.foreign = foreign
+					group.Go(func() error { q.loop(ctx, s, slots, w.Execute, w); return nil })
 				}
 			}
 		}
@@ -123,7 +134,9 @@ func (q *Queue) loop(ctx context.Context, s source, slots int, step stop.Step, w
 
 // fetch asks for as many messages as can be taken in hand and starts each.
 func (q *Queue) fetch(ctx context.Context, p *puller, s source, h *hands, heard func(), step stop.Step, w Worker) error {
-	if s.lane != "" && w.Gate != nil {
+	if s.foreign {
+		pause(ctx, foreignPause)
+	} else if s.lane != "" && w.Gate != nil {
 		w.Gate(ctx, s.quota.Account)
 	}
 	free := h.free(ctx)
@@ -142,6 +155,9 @@ func (q *Queue) handle(ctx context.Context, s source, t *inHand, step stop.Step,
 		// Not a message of a consumer: nothing can be acknowledged.
 		q.conf.Log.Error("message without metadata", "subject", msg.Subject, "error", err)
 		return
+	}
+	if s.durable == planDurable {
+		q.ahead.delivered(meta, w.Slots)
 	}
 	m := stop.Message{
 		Subject: msg.Subject, Data: msg.Data, Header: msg.Header,
@@ -186,7 +202,7 @@ func (q *Queue) crashed(s source, m stop.Message, crash error, w Worker) stop.Ve
 	if h.Attempts < maxPanics {
 		return stop.Verdict{Retry: time.Duration(h.Attempts) * time.Second, History: &h}
 	}
-	v, again := run(ctx, func(context.Context, stop.Message) stop.Verdict { return w.GiveUp(m, crash) }, m)
+	v, again := run(ctx, func(ctx context.Context, m stop.Message) stop.Verdict { return w.GiveUp(ctx, m, crash) }, m)
 	if again != nil {
 		q.conf.Log.Error("giving up a message crashed", "stream", s.stream, "sequence", m.Sequence, "error", again)
 		return stop.Verdict{Retry: time.Minute}
@@ -200,108 +216,3 @@ func pause(ctx context.Context, d time.Duration) {
 	case <-time.After(d):
 	}
 }
-
-// hands are the messages of one consumer that a worker holds.
-type hands struct {
-	queue *Queue
-	slots chan struct{}
-	group sync.WaitGroup
-
-	mu   sync.Mutex
-	held map[*inHand]struct{}
-}
-
-// inHand is one message between its delivery and its settlement.
-type inHand struct {
-	delivery *delivery
-
-	mu   sync.Mutex
-	beat time.Time // when the broker last heard of it
-}
-
-func newHands(q *Queue, slots int) *hands {
-	return &hands{queue: q, slots: make(chan struct{}, slots), held: make(map[*inHand]struct{})}
-}
-
-// free waits for an empty slot and says how many there are; zero when ctx is
-// done first.
-func (h *hands) free(ctx context.Context) int {
-	select {
-	case h.slots <- struct{}{}:
-		<-h.slots
-		return cap(h.slots) - len(h.slots)
-	case <-ctx.Done():
-		return 0
-	}
-}
-
-// take starts work on a message. No more is asked for than there are slots;
-// what comes all the same, late from a pull that was thought lost, goes back.
-func (h *hands) take(d *delivery, work func(*inHand)) {
-	select {
-	case h.slots <- struct{}{}:
-	default:
-		_ = d.giveBack(shortestRetry) // at worst it comes again after AckWait
-		return
-	}
-	t := &inHand{delivery: d, beat: time.Now()}
-	h.mu.Lock()
-	h.held[t] = struct{}{}
-	h.mu.Unlock()
-	h.group.Go(func() {
-		defer func() {
-			h.mu.Lock()
-			delete(h.held, t)
-			h.mu.Unlock()
-			<-h.slots
-		}()
-		work(t)
-	})
-}
-
-// beat tells the broker at each tick that the messages in hand are alive.
-func (h *hands) beat(every time.Duration) (stopBeating func()) {
-	done := make(chan struct{})
-	var group sync.WaitGroup
-	group.Go(func() {
-		tick := time.NewTicker(every)
-		defer tick.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-tick.C:
-				h.tell()
-			}
-		}
-	})
-	return func() { close(done); group.Wait() }
-}
-
-func (h *hands) tell() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for t := range h.held {
-		t.alive(h.queue.conf.AckWait)
-	}
-}
-
-// alive extends the delivery, unless it has lapsed: then the message may be in
-// other hands, and a sign of life from these would be a lie.
-func (t *inHand) alive(ackWait time.Duration) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if time.Since(t.beat) < ackWait && t.delivery.inProgress() == nil {
-		t.beat = time.Now()
-	}
-}
-
-// ours reports whether the delivery is still this worker's.
-func (t *inHand) ours(ackWait time.Duration) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return time.Since(t.beat) < ackWait
-}
-
-// wait returns when every message has been settled.
-func (h *hands) wait() { h.group.Wait() }

@@ -120,7 +120,7 @@ func TestAPanicHurtsItselfOnly(t *testing.T) {
 			}
 			return planned(ctx, m)
 		},
-		GiveUp: func(m stop.Message, cause error) stop.Verdict {
+		GiveUp: func(_ context.Context, m stop.Message, cause error) stop.Verdict {
 			gaveUp <- cause
 			return stop.Verdict{DeadLetters: []stop.DeadLetter{stop.Bury(m, "broken", stop.WhyPanic, cause.Error())}, Results: []stop.Result{result("broken")}}
 		},
@@ -156,7 +156,7 @@ func TestCrashesAreCountedAcrossARestart(t *testing.T) {
 			crashed <- struct{}{}
 			panic("broken")
 		},
-		GiveUp: func(stop.Message, error) stop.Verdict { return answer("broken") },
+		GiveUp: func(context.Context, stop.Message, error) stop.Verdict { return answer("broken") },
 	}
 	q := openQueue(t, b)
 	publish(t, q, stop.SubjectStop, "broken")
@@ -180,7 +180,7 @@ func TestAPanicWhileGivingUpLosesNothing(t *testing.T) {
 	gaveUp := make(chan struct{}, 10)
 	work(t, q, Worker{
 		Plan: func(context.Context, stop.Message) stop.Verdict { panic("broken") },
-		GiveUp: func(stop.Message, error) stop.Verdict {
+		GiveUp: func(context.Context, stop.Message, error) stop.Verdict {
 			gaveUp <- struct{}{}
 			panic("broken too")
 		},

@@ -78,8 +78,12 @@ type Task struct {
 	NotAfter    time.Time `json:"NotAfter"`
 	StartedAt   time.Time `json:"StartedAt"`
 
-	// Seen is the activity as the plan read it, nil where the API showed none.
-	Seen *Activity `json:"Seen,omitempty"`
+	// Seen is the activity as the plan read it at SeenAt, nil where the API
+	// showed none. Of a task that is Unread the plan knows neither, because the
+	// API could not be asked; it is read before anything is decided.
+	Seen   *Activity `json:"Seen,omitempty"`
+	SeenAt time.Time `json:"SeenAt,omitzero"`
+	Unread bool      `json:"Unread,omitempty"`
 }
 
 // History is what a task has been through. Deliveries of its message are not
@@ -97,6 +101,9 @@ type History struct {
 	Calling bool `json:"Calling,omitempty"`
 	// CalledAt is when the last call was begun.
 	CalledAt time.Time `json:"CalledAt,omitzero"`
+	// Activity is what the group's live activity was found to be, where the
+	// task does not name it. A task never moves on to another.
+	Activity string `json:"Activity,omitempty"`
 	// Last is the last answer to the task's own call, nil before the first.
 	Last *Answer `json:"Last,omitempty"`
 

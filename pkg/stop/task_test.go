@@ -66,13 +66,14 @@ func TestTaskAndHistoryAreReadAsWritten(t *testing.T) {
 		Lane: stop.LaneBulk, Quota: stop.Quota{Account: "default", Endpoint: "https://as.intl.tencentcloudapi.com"},
 		Reason: "x", RequestedBy: "y", Incident: "z", Traceparent: trace, DryRun: true, AllowRollback: true,
 		RequestedAt: stored, NotAfter: stored.Add(time.Minute), StartedAt: stored.Add(1),
-		Seen: &stop.Activity{AutoScalingGroupID: "asg-a", RefreshActivityID: "asr-a", ActivityType: stop.TypeRollback, Status: stop.StatusRunning, CreatedTime: stored},
+		Seen:   &stop.Activity{AutoScalingGroupID: "asg-a", RefreshActivityID: "asr-a", ActivityType: stop.TypeRollback, Status: stop.StatusRunning, CreatedTime: stored},
+		SeenAt: stored.Add(2), Unread: true,
 	}
 	roundTrip(t, task)
 	roundTrip(t, stop.Task{})
 	roundTrip(t, stop.History{})
 	roundTrip(t, stop.History{
-		Attempts: 1, Unknown: 2, Reads: 3, Calling: true, CalledAt: stored,
+		Attempts: 1, Unknown: 2, Reads: 3, Calling: true, CalledAt: stored, Activity: "asr-a",
 		Last: &stop.Answer{Class: stop.ClassTransient, Code: "InternalError", Message: "m", RequestID: "q", Unsent: true},
 	})
 

@@ -14,7 +14,8 @@ type Message struct {
 	Stored   time.Time
 	Sequence uint64
 	// Delivered counts deliveries, this one included. It is not a number of
-	// attempts: a waiting or handed-back message is delivered again too.
+	// attempts: a waiting or handed-back message is delivered again too. Zero
+	// says that it is looked at ahead of its delivery, which is still to come.
 	Delivered int
 }
 

@@ -18,7 +18,7 @@ var errLost = errors.New("the schedule was written by another worker")
 // better to ask again. Late calls cannot wait to be told.
 const (
 	leastPatience = 200 * time.Millisecond
-	mostPatience  = 2 * time.Second
+	mostPatience  = time.Second
 )
 
 // bucket is what the limiter needs of the broker: the part of

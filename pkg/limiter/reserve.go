@@ -13,6 +13,13 @@ const (
 	lookEvery       = 5 * time.Second
 	lookEverySlowed = time.Second
 	usedLately      = 10 * time.Minute
+	// quiet is how long a worker waits, after a short time without the broker,
+	// for those that have late calls to tell.
+	quiet = 700 * time.Millisecond
+	// forgotten, and a period of the quota, is how long a time without the broker
+	// must be for no call from before it to matter: what was reserved was used
+	// then and has arrived, however late.
+	forgotten = reach + lateArrival + time.Second
 	// sure is how long a schedule that somebody else wrote is taken to be the
 	// last word.
 	sure = 50 * time.Millisecond
@@ -36,7 +43,7 @@ func (g *gate) run(ctx context.Context) {
 		}
 		g.learnPatience(g.clock.read().sub(begun), err)
 		pause, over := t.note(g.log, err)
-		if over {
+		if over > 0 && over < forgotten+g.quota.period {
 			g.hush()
 		}
 		if pause > 0 && ctx.Err() == nil {
@@ -52,7 +59,7 @@ func (g *gate) run(ctx context.Context) {
 func (g *gate) learnPatience(took time.Duration, err error) {
 	if err == nil {
 		g.patience = 4 * took
-	} else if !errors.Is(err, errLost) {
+	} else if errors.Is(err, context.DeadlineExceeded) {
 		g.patience *= 2
 	}
 	g.patience = min(max(g.patience, leastPatience), mostPatience)
@@ -117,7 +124,7 @@ func (g *gate) allowed(r reading) tick { return max(r.embargo.add(g.view.Interva
 func (g *gate) hush() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.hushed = g.clock.read().add(lastPause + leastPatience)
+	g.hushed = g.clock.read().add(quiet)
 }
 
 // restless says when to look at the schedule although nobody waits. Under mu.

@@ -3,13 +3,16 @@ package limiter
 import (
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 )
 
 // Pauses after the broker did not do what was asked.
 const (
 	firstPause = 50 * time.Millisecond
-	lastPause  = 500 * time.Millisecond
+	lastPause  = 250 * time.Millisecond
+	// afterLost bounds the pause after another worker was faster.
+	afterLost = 2 * time.Millisecond
 )
 
 // trouble is a time without the broker, during which there are no permits.
@@ -19,14 +22,17 @@ type trouble struct {
 }
 
 // note takes in how the last request to the broker went, and says how long to
-// leave it alone, or that the trouble is over.
-func (t *trouble) note(log *slog.Logger, err error) (pause time.Duration, over bool) {
+// leave it alone, or for how long the trouble lasted that is over now.
+func (t *trouble) note(log *slog.Logger, err error) (pause, over time.Duration) {
 	if errors.Is(err, errLost) {
-		return 0, false // the next look tells what was written instead
+		// The next look tells what was written instead; on replicas it may not
+		// be there yet.
+		return rand.N(afterLost), 0
 	}
 	if err == nil {
-		if over = t.count > 1; over {
-			log.Info("calls are let through again", "after", time.Since(t.since).Round(time.Millisecond))
+		if t.count > 1 {
+			over = time.Since(t.since)
+			log.Info("calls are let through again", "after", over.Round(time.Millisecond))
 		}
 		t.count = 0
 		return 0, over
@@ -38,5 +44,6 @@ func (t *trouble) note(log *slog.Logger, err error) (pause time.Duration, over b
 	case 2: // one failure is nothing to wake anybody for
 		log.Warn("no calls are let through: the broker does not keep the schedule of the quota", "error", err)
 	}
-	return min(firstPause<<min(t.count-1, 10), lastPause), false
+	pause = min(firstPause<<min(t.count-1, 10), lastPause)
+	return pause/2 + rand.N(pause/2), 0 // not all workers at once
 }

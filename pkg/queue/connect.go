@@ -71,6 +71,10 @@ var ErrPermission = errors.New("NATS refuses a permission that is needed")
 
 var errNotConnected = errors.New("not connected")
 
+// proveTimeout bounds one look at all streams, buckets and consumers; making
+// them takes a cluster a second or two.
+const proveTimeout = 10 * time.Second
+
 // Open connects, waits for the broker as long as ctx allows, and makes or
 // verifies streams and buckets. It returns an error at once when waiting
 // cannot help: a stream weaker than required, a permission refused.
@@ -106,7 +110,7 @@ func (q *Queue) prepare(ctx context.Context) error {
 	defer context.AfterFunc(q.over, func() { cancel(context.Cause(q.over)) })()
 	said := false
 	for {
-		err := q.prove(ctx)
+		err := q.proveOnce(ctx)
 		if q.over.Err() != nil {
 			return context.Cause(q.over)
 		}
@@ -128,6 +132,14 @@ func (q *Queue) prepare(ctx context.Context) error {
 			q.conf.Log.Warn("waiting for NATS", "url", q.where(), "error", err)
 		}
 	}
+}
+
+// proveOnce does not wait for a request that was lost, as happens in a cluster
+// that is still forming, until the caller's patience is over.
+func (q *Queue) proveOnce(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, proveTimeout)
+	defer cancel()
+	return q.prove(ctx)
 }
 
 func (q *Queue) where() string {

@@ -18,11 +18,14 @@ run: build ## Rehearse an incident against a simulated API; DEMO_EXIT=1 stops wh
 test: ## Run all tests
 	go test ./...
 
-check: lint tidy race ## Everything that must pass before a change is merged
+check: lint tidy race storm ## Everything that must pass before a change is merged
 	FUZZTIME=20000x .ci/fuzz
 
 race: ## Run all tests in random order under the race detector
 	go test $(RACE) -shuffle=on ./...
+
+storm: ## Simulate ten minutes of trouble for the limiter, which is too long for the race detector
+	go test -count=1 -run '^TestWindow$$' ./pkg/limiter
 
 lint: ## Vet, format and lint, layers included
 	go vet ./... && go vet -tags crashpoints ./cmd/worker
@@ -53,4 +56,4 @@ golden: ## Rewrite the expected outputs of the tests
 clean: ## Remove what was built
 	rm -rf bin coverage.* *.test *.prof
 
-.PHONY: help build run test check race lint tidy fmt fuzz bench bench-limiter bench-urgent golden clean
+.PHONY: help build run test check race storm lint tidy fmt fuzz bench bench-limiter bench-urgent golden clean

@@ -131,6 +131,7 @@ func TestThrottleIsLoggedOncePerSlowDown(t *testing.T) {
 			}
 			time.Sleep(5 * time.Minute)
 		}
+		l.Close() // and nothing is logged any more
 		begin := `level=WARN msg="the API throttles although the quota is kept: somebody else probably calls with the same sub-account (console, CLI, another tool); the whole fleet slows down" rate=14 full_rate=20`
 		end := `level=INFO msg="call rate is back to full" full_rate=20`
 		want := strings.Join([]string{begin, end, begin, end, ""}, "\n")
@@ -148,6 +149,8 @@ func TestTroubleIsLoggedOnce(t *testing.T) {
 		b.change(func(b *broker) { b.down = true })
 		time.AfterFunc(time.Minute, func() { b.change(func(b *broker) { b.down = false }) })
 		get(t, l, stop.LaneNormal).Release()
+		time.Sleep(time.Second)
+		l.Close()
 		for _, c := range []struct {
 			line string
 			most int
@@ -173,6 +176,7 @@ func TestDifferentRatesAreTold(t *testing.T) {
 			get(t, other, stop.LaneNormal).Release()
 			get(t, l, stop.LaneNormal).Release()
 		}
+		l.Close()
 		want := `level=WARN msg="workers with different rates share this quota: give them the same" rate=20 other_rate=10 other_worker=other` + "\n"
 		if lines := strings.Count(out.String(), want); lines != 2 || out.Len() != 2*len(want) {
 			t.Errorf("log:\n%s\nwant this once for each action:\n%s", out, want)

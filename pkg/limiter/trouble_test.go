@@ -113,6 +113,8 @@ func TestLateCallIsMadeUpFor(t *testing.T) {
 					return time.Millisecond
 				}
 				f.back = func(*rand.Rand) time.Duration {
+					f.mu.Lock()
+					defer f.mu.Unlock()
 					if late > lateArrival && calls == 150 {
 						return late
 					}

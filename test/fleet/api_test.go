@@ -109,6 +109,19 @@ func (a *api) most() int {
 	return simulator.MostIn(time.Second, a.stops)
 }
 
+// mostBetween is that within a span of time.
+func (a *api) mostBetween(from, to time.Time) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var within []simulator.Arrival
+	for _, s := range a.stops {
+		if !s.Time.Before(from) && s.Time.Before(to) {
+			within = append(within, s)
+		}
+	}
+	return simulator.MostIn(time.Second, within)
+}
+
 // between counts the Stops of a span of time.
 func (a *api) between(from, to time.Time) (n int) {
 	a.mu.Lock()

@@ -51,6 +51,17 @@ func newFleet(t testing.TB, seed uint64, rate float64) *fleet {
 	return f
 }
 
+// simulation skips a test of a fleet under the race detector, which dies of its
+// own in that many goroutines and timers ("CHECK failed: kEpochLast"). It sees
+// the same code on a real broker in this package's other tests and in
+// test/fleet.
+func simulation(t *testing.T) {
+	t.Helper()
+	if raceDetector {
+		t.Skip("simulations are run without the race detector: make storm")
+	}
+}
+
 // arrival is one call as the API saw it, and what became of it before.
 type arrival struct {
 	at, permitted time.Time

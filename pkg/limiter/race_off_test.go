@@ -2,10 +2,4 @@
 
 package limiter
 
-import "time"
-
-// length of a storm.
-const (
-	raceDetector = false
-	length       = 10 * time.Minute
-)
+const raceDetector = false

@@ -37,6 +37,7 @@ func (f *fleet) end(alive []*worker, most int) {
 }
 
 func TestNoPermitsWithoutTheBroker(t *testing.T) {
+	simulation(t)
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 1, 20)
 		alive := f.crowd(4)
@@ -60,6 +61,7 @@ func TestNoPermitsWithoutTheBroker(t *testing.T) {
 }
 
 func TestChangedClockOfTheBrokerNeitherBurstsNorStops(t *testing.T) {
+	simulation(t)
 	for _, by := range []time.Duration{-5 * time.Minute, -100 * time.Millisecond, -time.Millisecond, time.Millisecond, 100 * time.Millisecond, 5 * time.Minute} {
 		t.Run(by.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -78,6 +80,7 @@ func TestChangedClockOfTheBrokerNeitherBurstsNorStops(t *testing.T) {
 }
 
 func TestDeadWorkerCostsLessThanASecond(t *testing.T) {
+	simulation(t)
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 1, 20)
 		alive := f.crowd(4)
@@ -98,6 +101,7 @@ func TestDeadWorkerCostsLessThanASecond(t *testing.T) {
 }
 
 func TestLateCallIsMadeUpFor(t *testing.T) {
+	simulation(t)
 	for _, late := range []time.Duration{60 * time.Millisecond, 300 * time.Millisecond, 900 * time.Millisecond, 5 * time.Second} {
 		t.Run(late.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -134,6 +138,7 @@ func TestLateCallIsMadeUpFor(t *testing.T) {
 }
 
 func TestThrottleSlowsTheWholeFleet(t *testing.T) {
+	simulation(t)
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 1, 20)
 		alive := f.crowd(4)
@@ -166,6 +171,7 @@ func TestThrottleSlowsTheWholeFleet(t *testing.T) {
 
 // What somebody else stores under the key, or deletes, stops nobody for long.
 func TestForeignRecordIsReplaced(t *testing.T) {
+	simulation(t)
 	for name, spoil := range map[string]func(ctx context.Context, b *broker, key string) error{
 		"garbage": func(ctx context.Context, b *broker, key string) error {
 			_, err := b.Update(ctx, key, []byte("what is this?"), b.newest(key))

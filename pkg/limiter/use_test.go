@@ -47,6 +47,7 @@ func (f *fleet) backlog(workers int, lane func(worker int) stop.Lane) (b backlog
 }
 
 func TestUseAndFairness(t *testing.T) {
+	simulation(t)
 	for _, workers := range []int{1, 4, 16} {
 		for _, rate := range []float64{20, 200} {
 			for jitter, use := range map[time.Duration]float64{1: 0.985, 30 * time.Millisecond: 0.95} {
@@ -69,6 +70,7 @@ func TestUseAndFairness(t *testing.T) {
 // Without the fleet's schedule each worker has the quota to itself: the
 // property can fail.
 func TestWorkersApartBreakTheQuota(t *testing.T) {
+	simulation(t)
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 1, 20)
 		f.apart = true
@@ -80,6 +82,7 @@ func TestWorkersApartBreakTheQuota(t *testing.T) {
 
 // Lanes hold over the fleet: who asks matters, not where.
 func TestSharesOfLanes(t *testing.T) {
+	simulation(t)
 	for name, tc := range map[string]struct {
 		lanes []stop.Lane // of one worker each
 		want  []float64
@@ -111,6 +114,7 @@ func TestSharesOfLanes(t *testing.T) {
 
 // The same within one worker, where the lanes share what is reserved.
 func TestSharesOfLanesOfOneWorker(t *testing.T) {
+	simulation(t)
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 1, 20)
 		w := f.join(rand.New(rand.NewPCG(1, 1)))
@@ -141,6 +145,7 @@ func TestSharesOfLanesOfOneWorker(t *testing.T) {
 
 // An urgent call passes by all that is bulk, on whichever worker.
 func TestUrgentBehindBulk(t *testing.T) {
+	simulation(t)
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 1, 20)
 		var alive []*worker

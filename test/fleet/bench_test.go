@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/seed-a7c21902/andon/test/harness"
 )
 
 // How long the parts of a run take.
@@ -63,25 +65,25 @@ func measure(b *testing.B, p plan) *row {
 	r := &row{rate: p.rate, members: p.members, network: p.network.name}
 
 	f.all(orderLoad)
-	pause(b, warmUp)
+	harness.Pause(b, warmUp)
 	f.all(orderCount)
 	begun := time.Now()
-	pause(b, measured)
+	harness.Pause(b, measured)
 	ended := time.Now()
 	r.add(f.all(orderCount))
 	f.all(orderRest)
-	r.used = float64(f.api.between(begun, ended)) / (p.rate * ended.Sub(begun).Seconds())
+	r.used = float64(f.api.Between(begun, ended)) / (p.rate * ended.Sub(begun).Seconds())
 
-	pause(b, coolDown)
+	harness.Pause(b, coolDown)
 	f.all(orderCount)
 	var single []tally
 	for range samples {
 		single = append(single, f.members[rand.N(len(f.members))].ask())
-		pause(b, 100*time.Millisecond+rand.N(100*time.Millisecond))
+		harness.Pause(b, 100*time.Millisecond+rand.N(100*time.Millisecond))
 	}
 	r.addIdle(append(single, f.all(orderCount)...))
 
-	r.most, r.throttled = f.api.most(), f.api.throttled()
+	r.most, r.throttled = f.api.Most(), f.api.Throttled()
 	if r.failed > 0 || r.void > 0 {
 		b.Logf("%d calls failed, %d permits were void", r.failed, r.void)
 	}

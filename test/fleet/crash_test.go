@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/seed-a7c21902/andon/test/harness"
 )
 
 const quota = 20 // Stops a second, in the tests of crashes
@@ -27,16 +29,16 @@ func TestTheOthersUseTheQuotaOfAKilledWorker(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, plan{nodes: 1, rate: quota, members: 4})
 	f.all(orderLoad)
-	pause(t, 2*time.Second)
+	harness.Pause(t, 2*time.Second)
 
-	f.members[0].kill()
+	f.members[0].Kill()
 	killed := time.Now()
 	f.members = f.members[1:]
 	const seconds = 5
-	pause(t, (1+seconds)*time.Second)
+	harness.Pause(t, (1+seconds)*time.Second)
 	for i := range seconds {
 		from := killed.Add(time.Duration(1+i) * time.Second)
-		if n := f.api.between(from, from.Add(time.Second)); n*10 < quota*9 {
+		if n := f.api.Between(from, from.Add(time.Second)); n*10 < quota*9 {
 			t.Errorf("%d Stops in the second that begins %v after the kill, of a quota of %d", n, from.Sub(killed), quota)
 		}
 	}
@@ -50,27 +52,27 @@ func TestAClusterGoesOnWithoutTheLeaderOfTheSchedule(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, plan{nodes: 3, rate: quota, members: 4})
 	f.all(orderLoad)
-	pause(t, 2*time.Second)
+	harness.Pause(t, 2*time.Second)
 
 	old := f.broker.leader(nil)
 	killed := time.Now()
-	old.kill()
+	old.Kill()
 	f.broker.leader(old)
 	elected := time.Now()
 	t.Logf("a new leader %v after the kill", elected.Sub(killed).Round(time.Millisecond))
-	pause(t, afterElection+time.Second)
+	harness.Pause(t, afterElection+time.Second)
 	f.resumed("the election", elected, afterElection)
 
 	restarted := time.Now()
-	f.broker.start(old)
-	pause(t, 4*time.Second)
+	f.broker.Start(old)
+	harness.Pause(t, 4*time.Second)
 	f.resumed("the restart of the old leader", restarted, 2*time.Second)
 
 	handed := time.Now()
 	old = f.broker.leader(nil)
 	f.broker.stepDown()
 	f.broker.leader(old)
-	pause(t, 3*time.Second)
+	harness.Pause(t, 3*time.Second)
 	f.resumed("a leader handed over", handed, 2*time.Second)
 	f.all(orderRest)
 	f.within(quota)
@@ -82,21 +84,21 @@ func TestNoPermitsWhileTheBrokerIsDown(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, plan{nodes: 1, rate: quota, members: 4})
 	f.all(orderLoad)
-	pause(t, 2*time.Second)
+	harness.Pause(t, 2*time.Second)
 
-	n := f.broker.nodes[0]
-	n.kill()
+	n := f.broker.Nodes[0]
+	n.Kill()
 	killed := time.Now()
-	pause(t, 3*time.Second)
+	harness.Pause(t, 3*time.Second)
 	// What was reserved may still be used.
 	const reserved = 500 * time.Millisecond
-	if got := f.api.between(killed.Add(reserved), time.Now()); got > 0 {
+	if got := f.api.Between(killed.Add(reserved), time.Now()); got > 0 {
 		t.Errorf("%d Stops arrived more than %v after the broker had been killed", got, reserved)
 	}
 
 	restarted := time.Now()
-	f.broker.start(n)
-	pause(t, 7*time.Second)
+	f.broker.Start(n)
+	harness.Pause(t, 7*time.Second)
 	f.resumed("the restart of the broker", restarted, afterReturn)
 	f.all(orderRest)
 	f.within(quota)
@@ -108,26 +110,26 @@ func TestNoPermitsWhileTheBrokerIsDown(t *testing.T) {
 // and the sending cannot know; that is one call, and rare.
 func TestAFrozenWorkerDoesNotCallWithOldPermits(t *testing.T) {
 	t.Parallel()
-	if !canFreeze {
+	if !harness.CanFreeze {
 		t.Skip("processes cannot be frozen here")
 	}
 	f := newFleet(t, plan{nodes: 1, rate: quota, members: 4})
 	f.all(orderLoad)
-	pause(t, time.Second)
+	harness.Pause(t, time.Second)
 	over := 0
 	for i := range 6 {
 		begun := time.Now()
 		frozen := []*crew{f.members[i%4], f.members[(i+1)%4]}
 		for _, m := range frozen {
-			m.freeze()
+			m.Freeze()
 		}
 		// After a second the others have long had what was left of the quota.
-		pause(t, time.Second+rand.N(200*time.Millisecond))
+		harness.Pause(t, time.Second+rand.N(200*time.Millisecond))
 		for _, m := range frozen {
-			m.thaw()
+			m.Thaw()
 		}
-		pause(t, 100*time.Millisecond+rand.N(200*time.Millisecond))
-		switch n := f.api.mostBetween(begun, time.Now()); {
+		harness.Pause(t, 100*time.Millisecond+rand.N(200*time.Millisecond))
+		switch n := f.api.MostBetween(begun, time.Now()); {
 		case n > quota+len(frozen):
 			t.Errorf("%d Stops in a second when workers woke", n)
 		case n > quota:
@@ -145,14 +147,14 @@ func TestAFrozenWorkerDoesNotCallWithOldPermits(t *testing.T) {
 func (f *fleet) resumed(what string, since time.Time, allowed time.Duration) {
 	f.t.Helper()
 	now := time.Now()
-	gap := f.api.gap(since, now)
+	gap := f.api.Gap(since, now)
 	f.t.Logf("after %s no Stop arrived for %v", what, gap.Round(time.Millisecond))
 	if gap > allowed {
 		f.t.Errorf("after %s no Stop arrived for %v, want at most %v", what, gap, allowed)
 	}
-	eventually(f.t, 5*time.Second, func() error {
+	harness.Eventually(f.t, 5*time.Second, func() error {
 		now := time.Now()
-		if n := f.api.between(now.Add(-time.Second), now); n*10 < quota*9 {
+		if n := f.api.Between(now.Add(-time.Second), now); n*10 < quota*9 {
 			return fmt.Errorf("%v after %s %d Stops arrive in a second, of a quota of %d", now.Sub(since).Round(time.Second), what, n, quota)
 		}
 		return nil

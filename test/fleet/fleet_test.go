@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed-a7c21902/andon/pkg/stop"
+	"github.com/seed-a7c21902/andon/test/harness"
 )
 
 // network is what lies between the members and the API.
@@ -31,14 +32,14 @@ type plan struct {
 // fleet is members that share a quota, and what they depend on.
 type fleet struct {
 	t       testing.TB
-	api     *api
+	api     *harness.API
 	broker  *broker
 	members []*crew
 }
 
 // crew is a member as the test sees it.
 type crew struct {
-	*process
+	*harness.Process
 
 	t    testing.TB
 	name string
@@ -50,10 +51,12 @@ func newFleet(t testing.TB, p plan) *fleet {
 	f := &fleet{t: t, api: newAPI(t, p.rate, 1, p.network.latency), broker: newBroker(t, p.nodes)}
 	endpoint := f.api.URL
 	if p.network.jitter > 0 {
-		endpoint = "http://" + slowly(t, f.api.Listener.Addr().String(), p.network.jitter)
+		link := harness.NewLink(t, f.api.Listener.Addr().String())
+		link.Set(harness.Condition{Jitter: p.network.jitter})
+		endpoint = "http://" + link.Addr()
 	}
 	for i := range p.members {
-		j := job{Name: fmt.Sprintf("member-%02d", i), Broker: f.broker.url(), Bucket: stop.BucketLimiter, Endpoint: endpoint, Rate: p.rate}
+		j := job{Name: fmt.Sprintf("member-%02d", i), Broker: f.broker.URL(), Bucket: stop.BucketLimiter, Endpoint: endpoint, Rate: p.rate}
 		if p.apart {
 			j.Bucket = fmt.Sprintf("limiter_%02d", i)
 			f.broker.bucket(j.Bucket)
@@ -77,17 +80,19 @@ func begin(t testing.TB, j job) *crew {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &crew{process: start(t, j.Name, []string{memberVariable + "=" + string(given)}, self), t: t, name: j.Name}
+	return &crew{t: t, name: j.Name, Process: harness.Start(t, harness.Command{
+		Name: j.Name, Path: self, Env: []string{memberVariable + "=" + string(given)},
+	})}
 }
 
 // answer waits for the answer to an order.
 func (c *crew) answer(within time.Duration) (got tally) {
 	c.t.Helper()
 	select {
-	case line, ok := <-c.lines:
+	case line, ok := <-c.Lines:
 		if !ok {
-			<-c.done
-			c.t.Fatalf("%s is gone: %v", c.name, c.cmd.ProcessState)
+			<-c.Done
+			c.t.Fatalf("%s is gone: %v", c.name, c.Ended())
 		}
 		if err := json.Unmarshal([]byte(line), &got); err != nil {
 			c.t.Fatalf("%s: %v: %.200s", c.name, err, line)
@@ -101,7 +106,7 @@ func (c *crew) answer(within time.Duration) (got tally) {
 // order gives an order; its answer must be taken.
 func (c *crew) order(what string) {
 	c.t.Helper()
-	if _, err := fmt.Fprintln(c.in, what); err != nil {
+	if _, err := fmt.Fprintln(c.In, what); err != nil {
 		c.t.Fatalf("%s takes no orders: %v", c.name, err)
 	}
 }
@@ -121,7 +126,7 @@ func (f *fleet) all(what string) []tally {
 	f.t.Helper()
 	var group sync.WaitGroup
 	for _, m := range f.members {
-		group.Go(func() { fmt.Fprintln(m.in, what) })
+		group.Go(func() { fmt.Fprintln(m.In, what) })
 	}
 	group.Wait()
 	var tallies []tally
@@ -134,8 +139,8 @@ func (f *fleet) all(what string) []tally {
 // within fails the test if any second held more Stops than the quota.
 func (f *fleet) within(rate int) {
 	f.t.Helper()
-	most := f.api.most()
-	f.t.Logf("%d Stops in a sliding second at most, %d throttled", most, f.api.throttled())
+	most := f.api.Most()
+	f.t.Logf("%d Stops in a sliding second at most, %d throttled", most, f.api.Throttled())
 	if most > rate {
 		f.t.Errorf("%d Stops arrived within a second, the quota is %d", most, rate)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/seed-a7c21902/andon/pkg/limiter"
 	"github.com/seed-a7c21902/andon/pkg/simulator"
 	"github.com/seed-a7c21902/andon/pkg/stop"
+	"github.com/seed-a7c21902/andon/test/harness"
 )
 
 // job is what a member has to know.
@@ -198,7 +199,7 @@ func (m *member) note(change func(*tally)) {
 
 // count returns the tally and begins a new one.
 func (m *member) count() tally {
-	s, cpu := m.nc.Stats(), cpuTime()
+	s, cpu := m.nc.Stats(), harness.CPUTime()
 	messages := s.InMsgs + s.OutMsgs
 	m.mu.Lock()
 	defer m.mu.Unlock()

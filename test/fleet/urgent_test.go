@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed-a7c21902/andon/pkg/simulator"
 	"github.com/seed-a7c21902/andon/pkg/stop"
+	"github.com/seed-a7c21902/andon/test/harness"
 )
 
 const (
@@ -32,46 +33,38 @@ func BenchmarkUrgentBehindBulk(b *testing.B) {
 			for i := range 4 {
 				work(b, fmt.Sprintf("worker %d", i), broker, api)
 			}
-			flood(b, broker.js)
+			flood(b, broker.JS)
 			if planned {
-				eventually(b, 5*time.Minute, func() error { return empty(b, broker.js, stop.StreamStop) })
+				harness.Eventually(b, 5*time.Minute, func() error { return empty(b, broker.JS, stop.StreamStop) })
 			}
 			var took []time.Duration
 			for i := range urgent {
-				took = append(took, press(b, broker.js, api, bulk+i))
-				pause(b, rand.N(200*time.Millisecond))
+				took = append(took, press(b, broker.JS, api, bulk+i))
+				harness.Pause(b, rand.N(200*time.Millisecond))
 			}
-			if empty(b, broker.js, stop.StreamTasks) == nil {
+			if empty(b, broker.JS, stop.StreamTasks) == nil {
 				b.Error("there was no bulk any more")
 			}
 			b.ReportMetric(0, "ns/op")
 			b.ReportMetric(percentile(took, 0.5), "ms-median")
 			b.ReportMetric(percentile(took, 1), "ms-max")
-			b.ReportMetric(float64(api.most()), "most/s")
-			b.ReportMetric(float64(api.throttled()), "throttled")
+			b.ReportMetric(float64(api.Most()), "most/s")
+			b.ReportMetric(float64(api.Throttled()), "throttled")
 		})
 	}
 }
 
 // work runs a worker with the usual settings and waits until it works.
-func work(t testing.TB, name string, b *broker, a *api) {
+func work(t testing.TB, name string, b *broker, a *harness.API) {
 	t.Helper()
-	p := start(t, name, []string{
+	p := harness.Start(t, harness.Command{Name: name, Path: harness.Program(t, harness.Module+"/cmd/worker"), Env: []string{
 		"HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH"),
-		"NATS_URL=" + b.url(), "ANDON_ENDPOINT=" + a.URL, "ANDON_HTTP_LISTEN=127.0.0.1:0", "ANDON_LOG_FORMAT=json",
+		"NATS_URL=" + b.URL(), "ANDON_ENDPOINT=" + a.URL, "ANDON_HTTP_LISTEN=127.0.0.1:0", "ANDON_LOG_FORMAT=json",
 		"TENCENTCLOUD_REGION=" + region, "TENCENTCLOUD_SECRET_ID=" + simulator.SampleSecretID, "TENCENTCLOUD_SECRET_KEY=" + simulator.SampleSecretKey,
-	}, program(t, module+"/cmd/worker"))
-	eventually(t, 20*time.Second, func() error {
-		select {
-		case <-p.done:
-			t.Fatalf("%s ended: %v", name, p.cmd.ProcessState)
-		default:
-		}
-		if !p.log.has(`"msg":"working"`) {
-			return fmt.Errorf("%s does not say that it works", name)
-		}
-		return nil
-	})
+	}})
+	if _, err := p.Says(`"msg":"working"`, 20*time.Second); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // flood publishes the bulk as fast as the broker takes it.
@@ -96,10 +89,10 @@ func flood(t testing.TB, js jetstream.JetStream) {
 }
 
 // press publishes an urgent request and waits for its Stop.
-func press(t testing.TB, js jetstream.JetStream, a *api, i int) time.Duration {
+func press(t testing.TB, js jetstream.JetStream, a *harness.API, i int) time.Duration {
 	t.Helper()
 	_, activity := names(i)
-	arrived := a.await(activity)
+	arrived := a.Await(activity)
 	begun := time.Now()
 	if _, err := js.Publish(t.Context(), stop.RequestSubject(stop.LaneUrgent), request("urgent", i)); err != nil {
 		t.Fatal(err)

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package fleet
+package harness
 
 import (
 	"syscall"
@@ -9,7 +9,7 @@ import (
 
 // Not every system can freeze processes.
 const (
-	canFreeze    = false
+	CanFreeze    = false
 	signalFreeze = syscall.SIGKILL
 	signalThaw   = syscall.SIGKILL
 )
@@ -17,5 +17,5 @@ const (
 // dieWithParent is left to the end of standard input, which members notice.
 func dieWithParent() *syscall.SysProcAttr { return nil }
 
-// cpuTime is not measured here.
-func cpuTime() time.Duration { return 0 }
+// CPUTime is not measured here.
+func CPUTime() time.Duration { return 0 }

@@ -1,4 +1,4 @@
-package fleet
+package harness
 
 import (
 	"syscall"
@@ -7,7 +7,7 @@ import (
 
 // Processes can be frozen, and go on.
 const (
-	canFreeze    = true
+	CanFreeze    = true
 	signalFreeze = syscall.SIGSTOP
 	signalThaw   = syscall.SIGCONT
 )
@@ -18,8 +18,8 @@ func dieWithParent() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }
 
-// cpuTime is how long this process has used a core.
-func cpuTime() time.Duration {
+// CPUTime is how long this process has used a core.
+func CPUTime() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
 		return 0

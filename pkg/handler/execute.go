@@ -33,11 +33,7 @@ func (h *Handler) Execute(ctx context.Context, m stop.Message) stop.Verdict {
 	if s.history, err = h.ledger.History(ctx, s.history.Key); err != nil {
 		return h.later(ctx, "cannot read the history", t.Request, err)
 	}
-	if s.history.Calling {
-		// A worker died, or was cut off, between the call and its answer.
-		s.history.Calling = false
-		s.history.Unknown++
-	}
+	takeOver(&s.history, time.Now())
 	if s.task.Target.RefreshActivityID == "" {
 		s.task.Target.RefreshActivityID = s.history.Activity
 	}
@@ -50,6 +46,23 @@ func (h *Handler) Execute(ctx context.Context, m stop.Message) stop.Verdict {
 	return h.advance(ctx, m, s)
 }
 
+// takeOver reads a history that another worker may have written, by a clock
+// that may be wrong: the call it tells of was made no sooner than its note was
+// stored, and no later than now.
+func takeOver(h *stop.History, now time.Time) {
+	if h.Calling {
+		// A worker died, or was cut off, between the call and its answer.
+		h.Calling = false
+		h.Unknown++
+		if h.StoredAt.After(h.CalledAt) {
+			h.CalledAt = h.StoredAt
+		}
+	}
+	if h.CalledAt.After(now) {
+		h.CalledAt = now.UTC()
+	}
+}
+
 // advance decides and acts until there is a verdict.
 func (h *Handler) advance(ctx context.Context, m stop.Message, s situation) stop.Verdict {
 	for {
@@ -60,6 +73,9 @@ func (h *Handler) advance(ctx context.Context, m stop.Message, s situation) stop
 		s.recent = h.recent.has(s.task.Target.RefreshActivityID)
 		switch d := decide(s); d.next {
 		case doEnd:
+			if v, over := h.overtaken(ctx, s); over {
+				return v
+			}
 			return h.end(m, s, d)
 		case doWait:
 			return h.putOff(s, d.wait)
@@ -70,6 +86,35 @@ func (h *Handler) advance(ctx context.Context, m stop.Message, s situation) stop
 				return v
 			}
 		}
+	}
+}
+
+// overtaken is about another worker that has the task too, as happens when the
+// broker was away: the pause that this one has read may be that one's doing, on
+// behalf of the same request. Nobody calls without a note in the history, so one
+// that stands as it was says that no call of another came before the reading.
+// A note that was taken back, because the request has ended, looks the same as
+// none, so the result is looked for after that.
+func (h *Handler) overtaken(ctx context.Context, s situation) (stop.Verdict, bool) {
+	if s.fresh {
+		return stop.Verdict{}, false // the answer to a call of our own
+	}
+	now, err := h.ledger.History(ctx, s.history.Key)
+	if err != nil {
+		return h.later(ctx, "cannot read the history", s.task.Request, err), true
+	}
+	if now.Revision != s.history.Revision {
+		h.conf.Log.Debug("task is in other hands", "request", s.task.Request)
+		return stop.Verdict{Retry: jitter(time.Second)}, true
+	}
+	result, err := h.ledger.Result(ctx, s.task.Request)
+	switch {
+	case err != nil:
+		return h.later(ctx, "cannot read the ledger", s.task.Request, err), true
+	case result != nil:
+		return h.settled(s.task, result), true
+	default:
+		return stop.Verdict{}, false
 	}
 }
 

@@ -3,6 +3,7 @@ package handler
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -180,4 +181,68 @@ func TestATaskOfAnAccountThatIsNotServedIsLeftToOthers(t *testing.T) {
 			t.Errorf("with a worker that has the account: %+v", got)
 		}
 	})
+}
+
+// A worker whose clock was wrong has died during its call. Whoever takes over
+// must not wait until its own clock is there, nor take the call for an old one.
+func TestANoteOfAnotherClockDelaysNothing(t *testing.T) {
+	now := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
+	for _, row := range []struct {
+		name           string
+		called, stored time.Duration // from now
+		want           time.Duration
+	}{
+		{"clocks that agree", -3 * time.Second, -3 * time.Second, -3 * time.Second},
+		{"the worker's was ten minutes fast", 10 * time.Minute, -3 * time.Second, 0},
+		{"the worker's was ten minutes slow", -10 * time.Minute, -3 * time.Second, -3 * time.Second},
+		{"the broker's is ten minutes fast", -3 * time.Second, 10 * time.Minute, 0},
+		{"the broker's is ten minutes slow", -3 * time.Second, -10 * time.Minute, -3 * time.Second},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			h := stop.History{Calling: true, CalledAt: now.Add(row.called), StoredAt: now.Add(row.stored)}
+			takeOver(&h, now)
+			if h.Calling || h.Unknown != 1 || !h.CalledAt.Equal(now.Add(row.want)) {
+				t.Errorf("called %v from now, want %v: %+v", h.CalledAt.Sub(now), row.want, h)
+			}
+			again := h
+			again.StoredAt = now.Add(time.Hour)
+			if takeOver(&again, now); again.Unknown != 1 || !again.CalledAt.Equal(h.CalledAt) {
+				t.Errorf("the history of a call that is over says otherwise when it is stored again: %+v", again)
+			}
+		})
+	}
+}
+
+// The broker was away, and another worker has the task too: what it has paused
+// while this one was reading is no pause of somebody else's.
+func TestThePauseOfAnotherWorkerIsNotToldAsSomebodyElses(t *testing.T) {
+	for _, over := range []bool{false, true} {
+		t.Run(fmt.Sprintf("over=%v", over), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				task := fresh("r")
+				task.SeenAt = time.Now().Add(-time.Minute)
+				task.Seen = shows(stop.StatusAutoPause).activity // to be read again before it ends the task
+				r.api.shows[group] = *shows(stop.StatusManualPause).activity
+				paused := &stop.Result{Request: "r", Outcome: stop.OutcomePaused}
+				r.api.read = func(stop.Scope) *stop.Answer {
+					if over {
+						r.ledger.results["r"] = paused // and its history is forgotten
+						return nil
+					}
+					if err := r.ledger.keep(&stop.History{Key: "task.r", Calling: true}); err != nil {
+						t.Error(err)
+					}
+					return nil
+				}
+				v := r.Execute(t.Context(), taskMessage(t, task))
+				if len(v.Results) > 0 {
+					t.Fatalf("told as %s: %s", v.Results[0].Outcome, v.Results[0].Message)
+				}
+				if over != v.Settled || over == (v.Retry > 0) {
+					t.Errorf("verdict %+v", v)
+				}
+			})
+		})
+	}
 }

@@ -106,7 +106,7 @@ func (q *Queue) planAhead(ctx context.Context, subject string, from uint64, w Wo
 // planOne stores the tasks of a request, if that is what the plan wants. All
 // else, a result, another try, a crash, is for the ordinary delivery.
 func (q *Queue) planOne(ctx context.Context, msg *jetstream.RawStreamMsg, w Worker) {
-	m := stop.Message{Subject: msg.Subject, Data: msg.Data, Header: msg.Header, Stored: msg.Time, Sequence: msg.Sequence}
+	m := raw(msg)
 	v, crash := run(ctx, w.Plan, m)
 	if crash != nil || len(v.Tasks) == 0 || ctx.Err() != nil {
 		return

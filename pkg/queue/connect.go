@@ -58,6 +58,7 @@ type Queue struct {
 	over   context.Context //nolint:containedctx // the life of the connection, not of a call
 	end    context.CancelCauseFunc
 	loops  loops
+	damage damage
 	quotas quotas
 	ahead  ahead
 }

@@ -7,7 +7,9 @@
 // A result is stored only if its subject holds none yet, so the results
 // stream is the ledger that makes redelivery harmless. A message that is to
 // come back is given back with a delay, never with a bare Nak, which would
-// return it at once.
+// return it at once. What a killed broker has kept behind the place of its
+// consumer cannot be acknowledged; it is dealt with in the same order and then
+// removed.
 //
 // The package never decides an outcome, never looks into a payload beyond
 // what the verdict says, and never loses the order above to be faster. Only

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -77,4 +78,47 @@ func (q *Queue) Consuming() error {
 		return errors.New(strings.Join(faults, "; "))
 	}
 	return nil
+}
+
+// damage is what is wrong with the streams, as last seen.
+type damage struct {
+	mu  sync.Mutex
+	err error
+}
+
+// Intact says which streams somebody has made weaker than the contract needs,
+// or removed, since this worker began; nil if none. It goes on with the others,
+// for a pause that is asked must be tried, and the next start refuses.
+func (q *Queue) Intact() error {
+	q.damage.mu.Lock()
+	defer q.damage.mu.Unlock()
+	return q.damage.err
+}
+
+// guard looks at the streams once each AckWait until ctx is done, says once what
+// has become of them, and ends what the broker has left in the queues.
+func (q *Queue) guard(ctx context.Context, w Worker) {
+	var left sweeper
+	for ctx.Err() == nil {
+		pause(ctx, q.conf.AckWait)
+		if err := left.sweep(ctx, q, w); err != nil && ctx.Err() == nil {
+			q.conf.Log.Debug("cannot look for what was left in the queues", "error", err)
+		}
+		brief, cancel := context.WithTimeout(ctx, proveTimeout)
+		err := q.intact(brief)
+		cancel()
+		if err != nil && !errors.Is(err, ErrWeaker) && !errors.Is(err, errGone) {
+			continue // the broker is away, which others tell
+		}
+		q.damage.mu.Lock()
+		before := q.damage.err
+		q.damage.err = err
+		q.damage.mu.Unlock()
+		switch {
+		case err != nil && (before == nil || before.Error() != err.Error()):
+			q.conf.Log.Error("the streams do not keep what is promised", "error", err)
+		case err == nil && before != nil:
+			q.conf.Log.Info("the streams are as they must be again")
+		}
+	}
 }

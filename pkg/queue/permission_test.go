@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -14,15 +15,15 @@ import (
 	"github.com/seed-a7c21902/andon/pkg/stop"
 )
 
-// allowed is what a worker must be allowed to publish once its streams exist.
-// docs name the same list; a verb that is missing here fails the first test.
-var allowed = []string{
-	"$JS.API.STREAM.INFO.*", "$JS.API.STREAM.MSG.GET.*", "$JS.API.DIRECT.GET.>",
-	"$JS.API.CONSUMER.INFO.AS_REFRESH_STOP.plan", "$JS.API.CONSUMER.CREATE.AS_REFRESH_STOP.plan",
-	"$JS.API.CONSUMER.INFO.AS_REFRESH_TASKS.*", "$JS.API.CONSUMER.CREATE.AS_REFRESH_TASKS.>", "$JS.API.CONSUMER.NAMES.AS_REFRESH_TASKS",
-	"$JS.API.CONSUMER.MSG.NEXT.AS_REFRESH_STOP.plan", "$JS.API.CONSUMER.MSG.NEXT.AS_REFRESH_TASKS.*",
-	"$JS.ACK.>", "as.refresh.task.>", "as.refresh.result.>", "as.refresh.dead.>", "$KV.as_refresh_history.>", "$KV.as_refresh_limiter.>",
-}
+// allowed is what a worker must be allowed to publish once its streams exist. A
+// verb that is missing in the list fails the first test.
+var allowed = func() []string {
+	list, err := os.ReadFile("../../deploy/nats/worker-publish.txt")
+	if err != nil {
+		panic(err)
+	}
+	return strings.Fields(string(list))
+}()
 
 // guarded is a server whose worker may publish these subjects only, and an
 // administrator everything.
@@ -78,6 +79,12 @@ func TestAMissingPermissionEndsOpen(t *testing.T) {
 		{"no streams and no leave to make them", allowed, false, "$JS.API.STREAM.CREATE.AS_REFRESH_STOP"},
 		{"no leave to look at streams", without("$JS.API.STREAM.INFO.*"), true, "$JS.API.STREAM.INFO.AS_REFRESH_STOP"},
 		{"no leave to look at the consumer", without("$JS.API.CONSUMER.INFO.AS_REFRESH_STOP.plan"), true, "$JS.API.CONSUMER.INFO.AS_REFRESH_STOP.plan"},
+		{"no leave to store results", without("as.refresh.result.>"), true, "as.refresh.result."},
+		{"no leave to store tasks", without("as.refresh.task.>"), true, "as.refresh.task."},
+		{"no leave to store dead letters", without("as.refresh.dead.>"), true, "as.refresh.dead."},
+		{"no leave to store histories", without("$KV.as_refresh_history.>"), true, "$KV.as_refresh_history."},
+		{"no leave to store the schedule", without("$KV.as_refresh_limiter.>"), true, "$KV.as_refresh_limiter."},
+		{"no leave to acknowledge", without("$JS.ACK.>"), true, "$JS.ACK."},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			t.Parallel()
@@ -100,8 +107,7 @@ func TestAMissingPermissionEndsOpen(t *testing.T) {
 func TestAMissingPermissionEndsWork(t *testing.T) {
 	t.Parallel()
 	for _, subject := range []string{
-		"as.refresh.result.>", "as.refresh.task.>", "as.refresh.dead.>", "$KV.as_refresh_history.>",
-		"$JS.API.CONSUMER.MSG.NEXT.AS_REFRESH_STOP.plan", "$JS.API.CONSUMER.CREATE.AS_REFRESH_TASKS.>", "$JS.ACK.>",
+		"$JS.API.CONSUMER.MSG.NEXT.AS_REFRESH_STOP.plan", "$JS.API.CONSUMER.CREATE.AS_REFRESH_TASKS.>",
 	} {
 		t.Run(subject, func(t *testing.T) {
 			t.Parallel()
@@ -113,9 +119,6 @@ func TestAMissingPermissionEndsWork(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 2*soon)
 			defer cancel()
 			err := q.Work(ctx, Worker{Slots: 2, Execute: executeTask, Plan: func(_ context.Context, m stop.Message) stop.Verdict {
-				if subject == "$KV.as_refresh_history.>" {
-					return stop.Verdict{Retry: time.Millisecond, History: &stop.History{Key: "task.r"}}
-				}
 				return stop.Verdict{
 					Tasks: []stop.Task{task("r", stop.LaneNormal)}, DeadLetters: []stop.DeadLetter{stop.Bury(m, "r", stop.WhyFailed, "no")},
 					Results: []stop.Result{result("r")},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -165,6 +166,13 @@ func (q *Queue) serves(token string) bool {
 	defer q.quotas.mu.Unlock()
 	_, known := q.quotas.known[token]
 	return known
+}
+
+// served are the quotas whose loops are started.
+func (q *Queue) served() []stop.Quota {
+	q.quotas.mu.Lock()
+	defer q.quotas.mu.Unlock()
+	return slices.Collect(maps.Values(q.quotas.known))
 }
 
 func quotaOf(cons jetstream.Consumer) (stop.Quota, bool) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +18,9 @@ import (
 // ErrWeaker says that a stream exists with settings that would break a
 // promise of the contract.
 var ErrWeaker = errors.New("weaker than required")
+
+// errGone says that a stream was removed.
+var errGone = errors.New("is gone")
 
 const (
 	// resultsLife is how long a result is kept, contract section 1. It must
@@ -128,7 +132,32 @@ func (t *topology) prove(ctx context.Context) error {
 	if t.permits, err = t.ensurePermits(ctx); err != nil {
 		return err
 	}
-	return t.ensurePlanConsumer(ctx)
+	if err := t.ensurePlanConsumer(ctx); err != nil {
+		return err
+	}
+	return t.mayStore(ctx)
+}
+
+// mayStore finds out whether the broker lets this worker store what it will
+// have to: a permission that is missing must end the start, not the first
+// request. Each message expects a place in its stream that there cannot be, so
+// whoever may send it is refused that, and nothing is stored. A refused
+// permission is told to the connection, whose owner ends ctx.
+func (t *topology) mayStore(ctx context.Context) error {
+	const never = math.MaxInt64
+	// A sign of life for a message that is in nobody's hands does nothing.
+	if err := t.nc.Publish("$JS.ACK."+stop.StreamStop+"."+planDurable+".1.0.0.0.0", []byte("+WPI")); err != nil {
+		return fmt.Errorf("try to acknowledge: %w", err)
+	}
+	for _, prefix := range []string{
+		stop.SubjectTasks, stop.SubjectResults, stop.SubjectDead, "$KV." + stop.BucketHistory, "$KV." + stop.BucketLimiter,
+	} {
+		_, err := t.js.Publish(ctx, prefix+".permission", nil, jetstream.WithExpectLastSequence(never))
+		if _, answered := errors.AsType[*jetstream.APIError](err); !answered && err != nil {
+			return fmt.Errorf("try to store under %s: %w", prefix, explain(err))
+		}
+	}
+	return nil
 }
 
 // ensurePermits makes the bucket of the limiter. Unlike other buckets it has
@@ -166,11 +195,39 @@ func (t *topology) ensureStream(ctx context.Context, want jetstream.StreamConfig
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", want.Name, explain(err))
 	}
-	if lacks := weaknesses(s.CachedInfo().Config, want); len(lacks) > 0 {
-		return nil, fmt.Errorf("stream %s is %w: %s; change it with \"nats stream edit\", or let andon make it anew under a free name",
-			want.Name, ErrWeaker, strings.Join(lacks, "; "))
+	if err := sound(s.CachedInfo().Config, want); err != nil {
+		return nil, err
 	}
 	return s, nil
+}
+
+// sound says in which ways a live stream is weaker than wanted.
+func sound(have, want jetstream.StreamConfig) error {
+	lacks := weaknesses(have, want)
+	if len(lacks) == 0 {
+		return nil
+	}
+	return fmt.Errorf("stream %s is %w: %s; change it with \"nats stream edit\", or let andon make it anew under a free name",
+		want.Name, ErrWeaker, strings.Join(lacks, "; "))
+}
+
+// intact looks whether the streams are still what they must be. One that is
+// gone is not made again behind the back of whoever removed it: what was
+// confirmed is gone too, and somebody has to know.
+func (t *topology) intact(ctx context.Context) error {
+	var faults []error
+	for _, want := range streams(t.conf) {
+		s, err := t.js.Stream(ctx, want.Name)
+		switch {
+		case errors.Is(err, jetstream.ErrStreamNotFound):
+			faults = append(faults, fmt.Errorf("stream %s %w, with what it held; restart the workers to have it made again", want.Name, errGone))
+		case err != nil:
+			return fmt.Errorf("look at stream %s: %w", want.Name, explain(err))
+		default:
+			faults = append(faults, sound(s.CachedInfo().Config, want))
+		}
+	}
+	return errors.Join(faults...)
 }
 
 func (t *topology) ensureBucket(ctx context.Context, want jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
@@ -273,11 +330,21 @@ func (t *topology) ensureConsumer(ctx context.Context, s source) error {
 	if err == nil || errors.Is(err, jetstream.ErrConsumerNotFound) {
 		_, err = t.js.CreateOrUpdateConsumer(ctx, s.stream, want)
 	}
+	if refusedWith(err, consumerCreate) {
+		// The broker leaves the files of a consumer that it cannot read, and can
+		// make no other of that name.
+		err = fmt.Errorf("%w; if that stays so, the broker cannot read the consumer's files: stop it, remove streams/%s/obs/%s below its store directory and start it again; requests are not in there",
+			err, s.stream, s.durable)
+	}
 	if err != nil {
 		return fmt.Errorf("consumer %s of %s: %w", s.durable, s.stream, explain(err))
 	}
 	return nil
 }
+
+// consumerCreate is what the broker says when a consumer's files are in the way
+// (JSConsumerCreateErrF of nats-server).
+const consumerCreate jetstream.ErrorCode = 10012
 
 // unchanged reports whether a consumer is as it was made, in all that can be
 // changed and matters.

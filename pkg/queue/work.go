@@ -65,6 +65,7 @@ func (q *Queue) Work(ctx context.Context, w Worker) error {
 	group.Go(func() error { q.loop(ctx, planSource(), w.Slots, w.Plan, w); return nil })
 	group.Go(func() error { q.lookAhead(ctx, w); return nil })
 	group.Go(func() error { q.discover(ctx); return nil })
+	group.Go(func() error { q.guard(ctx, w); return nil })
 	group.Go(func() error {
 		for {
 			select {

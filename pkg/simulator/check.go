@@ -92,7 +92,10 @@ func (s *Simulator) checkCaller(c *call) *apiError {
 	if !ok {
 		return fail(codeInvalidAuthorization, "The `Authorization` header is missing or malformed.")
 	}
-	at, err := checkTimestamp(c.r.Header.Get("X-TC-Timestamp"), c.now)
+	s.mu.Lock()
+	now := c.now.Add(s.ahead)
+	s.mu.Unlock()
+	at, err := checkTimestamp(c.r.Header.Get("X-TC-Timestamp"), now)
 	if err != nil {
 		return err
 	}

@@ -138,3 +138,16 @@ func FuzzBody(f *testing.F) {
 		call(t, s, request{action: action, body: body})
 	})
 }
+
+func TestAClockThatIsWrongRefusesCallsUntilItIsRight(t *testing.T) {
+	s := sim(t, nil)
+	for _, row := range []struct {
+		ahead time.Duration
+		want  string
+	}{{10 * time.Minute, "AuthFailure.SignatureExpire"}, {-10 * time.Minute, "AuthFailure.SignatureExpire"}, {time.Minute, ""}, {0, ""}} {
+		s.SetClock(row.ahead)
+		if got := call(t, s, request{action: "DescribeRefreshActivities", body: `{}`}).Error.Code; got != row.want {
+			t.Errorf("%v ahead: %q, want %q", row.ahead, got, row.want)
+		}
+	}
+}

@@ -31,6 +31,7 @@ type Simulator struct {
 	quota       *counter
 	faults      *faultSet
 	record      record
+	ahead       time.Duration // of this machine's clock
 }
 
 // New starts the scenario: ages and durations count from now.

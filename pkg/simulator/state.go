@@ -182,3 +182,12 @@ func (s *Simulator) SetCredentials(credentials ...Credential) error {
 	}
 	return nil
 }
+
+// SetClock has the API judge the time of calls by a clock that is ahead of this
+// machine's, or behind it: the other side of a caller whose clock is wrong.
+// Nothing else goes by that clock.
+func (s *Simulator) SetClock(ahead time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ahead = ahead
+}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/goleak"
 
 	"github.com/seed-a7c21902/andon/pkg/queue/broker"
 	"github.com/seed-a7c21902/andon/pkg/stop"
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) {
 	if how := os.Getenv("DEMO_FAKE_WORKER"); how != "" {
 		os.Exit(fakeWorker(how, os.Args[1:]))
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 func TestDemo(t *testing.T) {

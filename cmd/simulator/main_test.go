@@ -12,8 +12,12 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/seed-a7c21902/andon/pkg/simulator"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestRunExitCodes(t *testing.T) {
 	broken := filepath.Join(t.TempDir(), "broken.yaml")

@@ -99,6 +99,9 @@ func refusal(ctx context.Context, err error) stop.Answer {
 	if cause := errors.Unwrap(sdkErr); cause != nil {
 		a.Message += ": " + cause.Error()
 	}
+	if a.Code+a.Message == "" {
+		a.Message = "the API refuses and does not say why"
+	}
 	if sdkErr.Code == "AuthFailure.SignatureExpire" {
 		a.Message += " (the clock of this machine is more than five minutes off)"
 	}

@@ -133,6 +133,7 @@ func TestAnswersOfOthers(t *testing.T) {
 		{name: "refusal without a code", answer: says(refusal("")), want: stop.ClassOK},
 		{name: "refusal of the old form", answer: says(`{"code":4000,"codeDesc":"InvalidParameter","message":"no"}`), want: stop.ClassCaller, code: "InvalidParameter"},
 		{name: "refusal of the old form, unknown", answer: says(`{"code":4000,"message":"no"}`), want: stop.ClassTransient, says: "no"},
+		{name: "refusal of the old form, without a word", answer: says(`{"code":4000}`), want: stop.ClassTransient, says: "does not say why"},
 
 		{name: "nothing", answer: says(""), want: stop.ClassTransient, code: "ClientError.ParseJsonError"},
 		{name: "500 and nothing", answer: answer(500, "", ""), want: stop.ClassTransient, code: "ClientError.ParseJsonError"},

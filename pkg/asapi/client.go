@@ -243,10 +243,9 @@ func pageOf(r *as.DescribeRefreshActivitiesResponseParams) stop.Page {
 		if a == nil {
 			continue
 		}
-		created, _ := time.Parse(time.RFC3339, value(a.CreatedTime)) // zero when the API has none
 		page.Activities = append(page.Activities, stop.Activity{
 			AutoScalingGroupID: word(a.AutoScalingGroupId), RefreshActivityID: word(a.RefreshActivityId),
-			ActivityType: word(a.ActivityType), Status: stop.Status(word(a.Status)), CreatedTime: created,
+			ActivityType: word(a.ActivityType), Status: stop.Status(word(a.Status)), CreatedTime: moment(a.CreatedTime),
 		})
 	}
 	return page
@@ -263,6 +262,16 @@ func refs(values []string) []*string {
 }
 
 func word(p *string) string { return bound(value(p), maxWord) }
+
+// moment reads a time, zero when the API has none. An offset of a whole day can
+// be read and not be written, and the task that holds the time must be.
+func moment(p *string) time.Time {
+	t, err := time.Parse(time.RFC3339, value(p))
+	if _, unfit := t.MarshalText(); err != nil || unfit != nil {
+		return time.Time{}
+	}
+	return t
+}
 
 func value[T any](p *T) (v T) {
 	if p == nil {

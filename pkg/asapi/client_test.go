@@ -385,6 +385,12 @@ func TestDescribeReads(t *testing.T) {
 			body: `{"Response":{"TotalCount":1,"RefreshActivitySet":[{"RefreshActivityId":"asr-a","CreatedTime":"2026-11-23 04:05:06"}],"RequestId":"r"}}`,
 			want: stop.Page{Total: 1, Activities: []stop.Activity{{RefreshActivityID: "asr-a"}}},
 		},
+		{
+			// encoding/json writes no such offset, and the task of the plan holds the time.
+			name: "time that cannot be written again", class: stop.ClassOK,
+			body: `{"Response":{"TotalCount":1,"RefreshActivitySet":[{"RefreshActivityId":"asr-a","CreatedTime":"2026-11-23T04:05:06+24:00"}],"RequestId":"r"}}`,
+			want: stop.Page{Total: 1, Activities: []stop.Activity{{RefreshActivityID: "asr-a"}}},
+		},
 		{name: "absurd total", body: `{"Response":{"TotalCount":18446744073709551615,"RefreshActivitySet":[],"RequestId":"r"}}`, want: stop.Page{Total: 1<<31 - 1}, class: stop.ClassOK},
 		{name: "total below zero", body: `{"Response":{"TotalCount":-1,"RefreshActivitySet":[{"RefreshActivityId":"asr-a"}],"RequestId":"r"}}`, class: stop.ClassTransient},
 		{name: "refused", body: `{"Response":{"Error":{"Code":"InternalError","Message":"no"},"TotalCount":1,"RefreshActivitySet":[{"RefreshActivityId":"asr-a"}],"RequestId":"r"}}`, class: stop.ClassTransient},

@@ -40,7 +40,7 @@ func (h *Handler) GiveUp(ctx context.Context, m stop.Message, crash error) stop.
 
 // taskOf reads the task in a message, if it is one.
 func taskOf(m stop.Message) (t stop.Task, ok bool) {
-	if json.Unmarshal(m.Data, &t) != nil || stop.TaskSubject(t) != m.Subject {
+	if json.Unmarshal(m.Data, &t) != nil || !stop.ValidID(t.Request) || stop.TaskSubject(t) != m.Subject {
 		return stop.Task{}, false
 	}
 	return t, true

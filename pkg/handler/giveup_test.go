@@ -38,6 +38,19 @@ func TestWhatCannotEvenBeReadIsGivenUp(t *testing.T) {
 	}
 }
 
+// The subject of a result is made of the request's identity.
+func TestWhatOnlyLooksLikeATaskIsGivenUpByItsPlace(t *testing.T) {
+	r := newRig(t)
+	for _, request := range []string{"", "a.b"} {
+		task := stop.Task{Request: request, Lane: stop.LaneNormal, Quota: quota}
+		m := taskMessage(t, task)
+		v := r.GiveUp(t.Context(), m, errCrash)
+		if len(v.Results) != 1 || v.Results[0].Request != stop.Place(m) || len(v.DeadLetters) != 1 || v.DeadLetters[0].Request != stop.Place(m) {
+			t.Errorf("%q: verdict %+v", request, v)
+		}
+	}
+}
+
 // The worker may have another endpoint than the one that planned the task.
 func TestADeadLetterIsARequestAlsoAfterAChangeOfTheEndpoint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

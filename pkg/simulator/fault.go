@@ -169,14 +169,14 @@ type faultSet struct {
 
 func (s *faultSet) add(f Fault) (string, error) {
 	if err := f.validate(); err != nil {
-		return "", fmt.Errorf("fault: %w", err)
+		return "", err
 	}
 	s.made++
 	if f.Name == "" {
 		f.Name = fmt.Sprintf("fault-%d", s.made)
 	}
 	if s.index(f.Name) >= 0 {
-		return "", fmt.Errorf("fault: Name: %q is there twice", f.Name)
+		return "", fmt.Errorf("Name: %q is there twice", f.Name)
 	}
 	s.list = append(s.list, &planned{Fault: f.withDefaults(), given: f, random: rand.New(rand.NewPCG(f.Seed, f.Seed))})
 	return f.Name, nil
@@ -258,5 +258,6 @@ func (p *planned) delay() time.Duration {
 	if p.DelayMax <= p.Delay {
 		return p.Delay
 	}
-	return p.Delay + time.Duration(p.random.Int64N(int64(p.DelayMax-p.Delay)+1))
+	// Unsigned, for the range up to the longest duration has one value more than it.
+	return p.Delay + time.Duration(p.random.Uint64N(uint64(p.DelayMax-p.Delay)+1)) //nolint:gosec // DelayMax is greater
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -40,6 +41,15 @@ func serveCut(t *testing.T, s *simulator.Simulator, r *http.Request) (w *httptes
 	w = httptest.NewRecorder()
 	s.ServeHTTP(w, r)
 	return w, false
+}
+
+func TestTheLongestDelayIsOne(t *testing.T) {
+	s := sim(t, nil)
+	add(t, s, simulator.Fault{Kind: simulator.Latency, DelayMax: math.MaxInt64})
+	s.Close() // cuts what is held up
+	if w, cut := serveCut(t, s, request{body: goodStop}.build(t)); !cut {
+		t.Errorf("answered %s", w.Body)
+	}
 }
 
 func TestFaultMatch(t *testing.T) {

@@ -85,6 +85,7 @@ func TestScenarioErrors(t *testing.T) {
 		{"choice", head + "Undocumented: {StopOnInit: maybe}\n", "neither conflict nor ok"},
 		{"order", head + "Undocumented: {DescribeOrder: random}\n", "newest"},
 		{"fault", head + "Faults: [{Kind: meteor}]\n", "Faults[0]"},
+		{"fault name twice", head + "Faults: [{Kind: cut, Name: a}, {Kind: hang, Name: a}]\n", "Faults[1]"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := simulator.Decode(strings.NewReader(tt.yaml))

@@ -34,8 +34,9 @@ func (s Scenario) Validate() error {
 	l = append(l, validateCredentials(s.Credentials)...)
 	s.validateSettings(&l)
 	s.validateWorld(&l)
+	faults := new(faultSet)
 	for i, f := range s.Faults {
-		if err := f.validate(); err != nil {
+		if _, err := faults.add(f); err != nil {
 			l = append(l, fmt.Errorf("Faults[%d]: %w", i, err))
 		}
 	}

@@ -179,7 +179,7 @@ func explain(err error, data []byte) *Invalid {
 		return invalid("", "the payload is not JSON: %v at byte %d", syntax, syntax.Offset)
 	}
 	if strings.Contains(err.Error(), "parsing time") || strings.Contains(err.Error(), "Time.UnmarshalJSON") {
-		return invalid("NotAfter", "is not an RFC 3339 time such as 2026-11-23T04:05:06Z")
+		return invalid("NotAfter", "%s", notTime)
 	}
 	return invalid("", "the payload cannot be read: %v", err)
 }

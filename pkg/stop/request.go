@@ -126,6 +126,8 @@ func (r *Request) complete(d Defaults) *Invalid {
 	return nil
 }
 
+const notTime = "is not an RFC 3339 time such as 2026-11-23T04:05:06Z"
+
 func (r *Request) validate() *Invalid {
 	for _, text := range []struct{ name, value string }{
 		{"Reason", r.Reason}, {"RequestedBy", r.RequestedBy}, {"Incident", r.Incident},
@@ -133,6 +135,11 @@ func (r *Request) validate() *Invalid {
 		if len(text.value) > MaxTextBytes {
 			return invalid(text.name, "is %d bytes long; at most %d are allowed", len(text.value), MaxTextBytes)
 		}
+	}
+	// encoding/json reads offsets of a whole day and does not write them: the task
+	// could not be stored, and the request would never end.
+	if _, err := r.NotAfter.MarshalText(); err != nil {
+		return invalid("NotAfter", "%s", notTime)
 	}
 	if r.MaxTargets < 0 {
 		return invalid("MaxTargets", "is %d; it must not be negative", r.MaxTargets)

@@ -131,6 +131,7 @@ func rules() []rule {
 		{name: "NotAfter with a space", payload: group(`"NotAfter":"2026-11-23 05:00:00Z"`), field: "NotAfter", says: "RFC 3339"},
 		{name: "NotAfter as a date", payload: group(`"NotAfter":"2026-11-23"`), field: "NotAfter", says: "RFC 3339"},
 		{name: "NotAfter on a day that is none", payload: group(`"NotAfter":"2026-02-30T05:00:00Z"`), field: "NotAfter", says: "RFC 3339"},
+		{name: "NotAfter with an offset of a day", payload: group(`"NotAfter":"2026-11-23T05:00:00+24:00"`), field: "NotAfter", says: "RFC 3339"},
 		{name: "NotAfter empty", payload: group(`"NotAfter":""`), field: "NotAfter", says: "RFC 3339"},
 		{name: "NotAfter as a number", payload: group(`"NotAfter":1795406400`), field: "NotAfter", says: "RFC 3339"},
 

@@ -150,18 +150,28 @@ func (q *Queue) where() string {
 	return redacted(q.conf.URL)
 }
 
-// redacted shows where, not with which password.
+// redacted shows where, not with which password. The scheme may be missing, and
+// a password with a comma in it makes no list of URLs at all.
 func redacted(urls string) string {
+	const scheme = "nats://"
 	list := strings.Split(urls, ",")
 	for i, raw := range list {
-		u, err := url.Parse(strings.TrimSpace(raw))
+		raw = strings.TrimSpace(raw)
+		whole := raw
+		if !strings.Contains(raw, "://") {
+			whole = scheme + raw
+		}
+		u, err := url.Parse(whole)
 		switch {
-		case err != nil && strings.Contains(raw, "@"):
-			list[i] = "(not a URL)"
-		case err != nil: // host:port alone
-		case u.User != nil:
+		case err != nil && strings.Contains(urls, "@"):
+			return "(not a URL)"
+		case err != nil || u.User == nil:
+		default:
 			u.User = url.User("hidden")
 			list[i] = u.String()
+			if whole != raw {
+				list[i] = strings.TrimPrefix(list[i], scheme)
+			}
 		}
 	}
 	return strings.Join(list, ",")

@@ -18,8 +18,8 @@ run: build ## Rehearse an incident against a simulated API; DEMO_EXIT=1 stops wh
 test: ## Run all tests
 	go test ./...
 
-check: lint tidy race storm ## Everything that must pass before a change is merged
-	FUZZTIME=20000x .ci/fuzz
+check: lint tidy race storm faults-short ## Everything that must pass before a change is merged
+	FUZZTIME=30s .ci/fuzz
 
 race: ## Run all tests in random order under the race detector
 	go test $(RACE) -shuffle=on ./...
@@ -28,7 +28,7 @@ storm: ## Simulate fleets in trouble, which is too much for the race detector
 	go test -count=1 ./pkg/limiter
 
 lint: ## Vet, format and lint, layers included
-	go vet ./... && go vet -tags crashpoints ./cmd/worker
+	go vet ./... && go vet -tags hooks ./cmd/worker
 	$(TOOL) golangci-lint run
 
 tidy: ## Say whether go.mod or go.sum of either module is out of date
@@ -40,6 +40,15 @@ fmt: ## Format the code
 
 fuzz: ## Fuzz every target, FUZZTIME inputs or seconds (200000x)
 	.ci/fuzz
+
+faults: ## Break everything, hundreds of times, and print what became of it; takes about ten minutes
+	set -o pipefail; fuzzed=$$(FUZZTIME=10s .ci/fuzz | tail -n 1) && FUZZED="$$fuzzed" FAULTS=full go -C test/faults test -timeout 40m
+
+faults-short: ## Break everything a few times
+	FAULTS=short go -C test/faults test
+
+soak: ## Break a cluster by chance for DURATION (1h)
+	FAULTS=soak SOAK=$(or $(DURATION),1h) go -C test/faults test -run '^TestSoak$$' -timeout 0
 
 bench: ## Run the benchmarks of the packages; compare two outputs with: go tool -modfile=tools/go.mod benchstat old new
 	go test -run '^$$' -bench . -benchmem ./pkg/... ./cmd/...
@@ -56,4 +65,4 @@ golden: ## Rewrite the expected outputs of the tests
 clean: ## Remove what was built
 	rm -rf bin coverage.* *.test *.prof
 
-.PHONY: help build run test check race storm lint tidy fmt fuzz bench bench-limiter bench-urgent golden clean
+.PHONY: help build run test check race storm faults faults-short soak lint tidy fmt fuzz bench bench-limiter bench-urgent golden clean

@@ -11,6 +11,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/seed-a7c21902/andon/pkg/simulator"
+	"github.com/seed-a7c21902/andon/test/harness"
 )
 
 // BenchmarkEndToEnd is a request from its publishing to its result without a
@@ -60,12 +63,17 @@ func BenchmarkIdle(b *testing.B) {
 	for _, embedded := range []bool{true, false} {
 		b.Run(fmt.Sprintf("embedded=%v", embedded), func(b *testing.B) {
 			r := newRig(b, 1)
-			web := freeAddr(b)
-			args := []string{"--rate", "20", "--http-listen", web, "--nats-url", r.url}
+			web := harness.FreeAddr(b)
+			args := []string{"--endpoint", r.api.URL, "--region", rigRegion, "--http-listen", web}
 			if embedded {
-				args = append(args[:4], "--nats-listen", "off", "--store-dir", storeDir(b))
+				args = append(args, "--nats-listen", "off", "--store-dir", harness.DiskDir(b))
+			} else {
+				args = append(args, "--nats-url", r.url)
 			}
-			p := start(b, program(b, ""), r.api.URL, nil, args...)
+			p := harness.Start(b, harness.Command{Name: "worker", Path: harness.Program(b, harness.Module+"/cmd/worker"), Args: args, Env: []string{
+				"HOME=" + b.TempDir(), "PATH=" + os.Getenv("PATH"),
+				"TENCENTCLOUD_SECRET_ID=" + simulator.SampleSecretID, "TENCENTCLOUD_SECRET_KEY=" + simulator.SampleSecretKey,
+			}})
 			r.eventually(20*time.Second, func() error {
 				resp, err := http.Get("http://" + web + "/readyz")
 				if err != nil {
@@ -73,18 +81,18 @@ func BenchmarkIdle(b *testing.B) {
 				}
 				resp.Body.Close()
 				if resp.StatusCode != http.StatusOK {
-					return fmt.Errorf("not ready: %s\n%s", resp.Status, p.log)
+					return fmt.Errorf("not ready: %s\n%s", resp.Status, p.Log)
 				}
 				return nil
 			})
 			const watch = 10 * time.Second
-			before := cpuTime(b, p.cmd.Process.Pid)
+			before := cpuTime(b, p.PID())
 			b.ResetTimer()
 			<-time.After(watch) // the span that is measured
 			b.StopTimer()
-			used := cpuTime(b, p.cmd.Process.Pid) - before
+			used := cpuTime(b, p.PID()) - before
 			b.ReportMetric(100*used.Seconds()/watch.Seconds(), "cpu-%")
-			b.ReportMetric(residentMB(b, p.cmd.Process.Pid), "rss-MB")
+			b.ReportMetric(residentMB(b, p.PID()), "rss-MB")
 		})
 	}
 }

@@ -446,7 +446,7 @@ func TestABadDayAtTheAPI(t *testing.T) {
 	r.await(90*time.Second, ids...)
 	r.settled(10 * time.Second)
 	for _, id := range ids {
-		r.true_(id)
+		r.wasPaused(id)
 	}
 }
 

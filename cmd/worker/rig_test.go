@@ -19,6 +19,7 @@ import (
 	"github.com/seed-a7c21902/andon/pkg/queue/broker"
 	"github.com/seed-a7c21902/andon/pkg/simulator"
 	"github.com/seed-a7c21902/andon/pkg/stop"
+	"github.com/seed-a7c21902/andon/test/harness"
 )
 
 // rig is the whole service on one desk: a real broker, the simulated API over
@@ -90,6 +91,9 @@ func newSimulator(t testing.TB, n int, change ...func(*simulator.Scenario)) *sim
 	}
 	return sim
 }
+
+// activityOf is also what requests for it are called, where a test does not say.
+func activityOf(i int) string { _, a := names(i); return a }
 
 func names(i int) (group, activity string) {
 	return fmt.Sprintf("asg-g%04d", i), fmt.Sprintf("asr-a%04d", i)
@@ -352,19 +356,15 @@ func (r *rig) fault(f simulator.Fault) (name string) {
 
 func (r *rig) eventually(within time.Duration, f func() error) {
 	r.t.Helper()
-	deadline := time.Now().Add(within)
-	for {
-		err := f()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			r.t.Fatalf("not within %v: %v", within, err)
-		}
-		select {
-		case <-time.After(10 * time.Millisecond):
-		case <-r.t.Context().Done():
-			r.t.Fatal(err)
-		}
+	harness.Eventually(r.t, within, f)
+}
+
+// wasPaused checks the result of a request, called after the activity that it
+// is for, which ran: one Stop was accepted, and the result says so.
+func (r *rig) wasPaused(id string) {
+	r.t.Helper()
+	got := r.result(id, 0)
+	if a, _ := r.sim.Activity(id); got.Outcome != stop.OutcomePaused || a.Stops != 1 || a.Status != simulator.ManualPause {
+		r.t.Errorf("%s: %s (%s), and the API has it %q after %d Stops", id, got.Outcome, got.Message, a.Status, a.Stops)
 	}
 }

@@ -25,7 +25,7 @@ import (
 // it, runs until ctx is done, and takes the parts down in reverse. It is the
 // one place where the rooms of pkg/ meet.
 func work(ctx context.Context, c Config, getenv func(string) string, log *slog.Logger) error {
-	name := workerName(c.Simulate)
+	name, hooks := workerName(c.Simulate), newHooks(getenv)
 	reg := prometheus.NewRegistry()
 	registerBuildInfo(reg)
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -61,14 +61,14 @@ func work(ctx context.Context, c Config, getenv func(string) string, log *slog.L
 	}
 	q, err := queue.Open(ctx, queue.Config{
 		URL: c.NATSURL, Creds: c.NATSCreds, Context: c.NATSContext, InboxPrefix: c.NATSInboxPrefix, InProcess: inProcess,
-		Name: "andon " + name, Replicas: c.Replicas, Capacity: capacity, AckWait: ackWait(getenv), Crash: crashPoint(getenv), Registerer: reg, Log: log,
+		Name: "andon " + name, Replicas: c.Replicas, Capacity: capacity, AckWait: hooks.ackWait(), Crash: hooks.crash(), Registerer: reg, Log: log,
 	})
 	if err != nil {
 		return err
 	}
 	defer q.Close()
 
-	permits, err := limiter.New(limiter.Config{Worker: name, Rate: c.Rate, InFlight: c.Concurrency}, q.Permits(), reg, log)
+	permits, err := limiter.New(limiter.Config{Worker: name, Rate: c.Rate, InFlight: c.Concurrency}, hooks.permits(q.Permits(), name), reg, log)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errConfig, err)
 	}
@@ -79,10 +79,10 @@ func work(ctx context.Context, c Config, getenv func(string) string, log *slog.L
 
 	h := handler.New(handler.Config{
 		Worker: name, Defaults: stop.Defaults{Region: c.Region, DryRun: c.DryRun}, Registerer: reg, Log: log,
-	}, crashing(api, getenv), permits, forgetful(q, getenv))
+	}, hooks.api(api), permits, hooks.ledger(q))
 	defer h.Close()
 
-	web.ready(append(checks, Check{"connection", q.Connected}, Check{"consumers", q.Consuming}, Check{"credentials", h.Credentials})...)
+	web.ready(append(checks, Check{"connection", q.Connected}, Check{"consumers", q.Consuming}, Check{"streams", q.Intact}, Check{"credentials", h.Credentials})...)
 	if c.DryRun {
 		log.Warn("dry run: every request is answered and none is carried out, now or later")
 	}
@@ -90,7 +90,8 @@ func work(ctx context.Context, c Config, getenv func(string) string, log *slog.L
 	group.Go(func() error {
 		defer context.AfterFunc(ctx, web.drain)()
 		defer closeWeb(web)
-		return q.Work(ctx, queue.Worker{Plan: h.Plan, Execute: h.Execute, GiveUp: h.GiveUp, Serves: api.Serves, Gate: h.Gate, Slots: c.Concurrency})
+		w := queue.Worker{Plan: h.Plan, Execute: h.Execute, GiveUp: h.GiveUp, Serves: api.Serves, Gate: h.Gate, Slots: c.Concurrency}
+		return q.Work(ctx, hooks.worker(w, q))
 	})
 	return group.Wait()
 }

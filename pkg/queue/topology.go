@@ -141,7 +141,8 @@ func (t *topology) prove(ctx context.Context) error {
 // mayStore finds out whether the broker lets this worker store what it will
 // have to: a permission that is missing must end the start, not the first
 // request. Each message expects a place in its stream that there cannot be, so
-// whoever may send it is refused that, and nothing is stored. A refused
+// whoever may send it is refused that, and nothing is stored. What others listen
+// to, results and dead letters, is not tried: they would hear it. A refused
 // permission is told to the connection, whose owner ends ctx.
 func (t *topology) mayStore(ctx context.Context) error {
 	const never = math.MaxInt64
@@ -150,7 +151,7 @@ func (t *topology) mayStore(ctx context.Context) error {
 		return fmt.Errorf("try to acknowledge: %w", err)
 	}
 	for _, prefix := range []string{
-		stop.SubjectTasks, stop.SubjectResults, stop.SubjectDead, "$KV." + stop.BucketHistory, "$KV." + stop.BucketLimiter,
+		stop.SubjectTasks, "$KV." + stop.BucketHistory, "$KV." + stop.BucketLimiter,
 	} {
 		_, err := t.js.Publish(ctx, prefix+".permission", nil, jetstream.WithExpectLastSequence(never))
 		if _, answered := errors.AsType[*jetstream.APIError](err); !answered && err != nil {

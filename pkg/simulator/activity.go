@@ -114,8 +114,11 @@ type Batch struct {
 type activity struct {
 	Activity
 
-	// due is when the phase that runs is over: INIT, a batch, or scale-in.
-	due time.Time
+	group *group
+	// due is when the phase that runs is over: INIT, a batch, or scale-in. The
+	// agenda of the world goes by it: there, only schedule changes it.
+	due  time.Time
+	slot int // in the agenda
 	// shown is what Describe says until shownUntil.
 	shown      Status
 	shownUntil time.Time

@@ -194,6 +194,25 @@ func TestResumeRetriesOrSkipsAFailedBatch(t *testing.T) {
 	}
 }
 
+func TestResumeRefusals(t *testing.T) {
+	for _, tt := range []struct{ name, region, body, code string }{
+		{"unknown activity", "", `{"AutoScalingGroupId":"asg-shopcart","RefreshActivityId":"asr-nothing1"}`, notFound},
+		{"activity of another group", "", `{"AutoScalingGroupId":"asg-shopweb1","RefreshActivityId":"asr-pausecrt"}`, notFound},
+		{"another region", "ap-singapore", `{"AutoScalingGroupId":"asg-shopcart","RefreshActivityId":"asr-pausecrt"}`, notFound},
+		{"not paused", "", goodStop, conflict},
+		{"mode of nobody", "", `{"AutoScalingGroupId":"asg-shopcart","RefreshActivityId":"asr-pausecrt","ResumeMode":"SKIP"}`, "InvalidParameterValue"},
+		{"no activity", "", `{"AutoScalingGroupId":"asg-shopcart"}`, "MissingParameter"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := sim(t, nil)
+			wantCode(t, tt.name, call(t, s, request{action: "ResumeInstanceRefresh", region: tt.region, body: tt.body}).Error.Code, tt.code)
+			if a := wantStatus(t, s, "asr-pausecrt", simulator.ManualPause); a.Resumes != 0 {
+				t.Errorf("counted %d resumes", a.Resumes)
+			}
+		})
+	}
+}
+
 func TestStart(t *testing.T) {
 	body := func(group, settings string) string {
 		return fmt.Sprintf(`{"AutoScalingGroupId":%q,"RefreshSettings":{"RollingUpdateSettings":%s}}`, group, settings)

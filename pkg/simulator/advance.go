@@ -5,22 +5,15 @@ import "time"
 // advance lets the time pass that has passed since anybody looked. Nothing runs
 // in the background: an activity is where it should be whenever it is read.
 func (w *world) advance(now time.Time) {
-	for moved := true; moved; {
-		moved = false
-		// A step may add a rollback activity, which has steps of its own.
-		for _, a := range w.activities {
-			for w.step(a, now) {
-				moved = true
-			}
-		}
+	// A step puts what comes after it on the agenda, which may be due too.
+	for len(w.agenda) > 0 && !now.Before(w.agenda[0].due) {
+		w.step(w.agenda[0])
 	}
 }
 
-// step does the next thing that is due and reports whether there was one.
-func (w *world) step(a *activity, now time.Time) bool {
-	if a.due.IsZero() || now.Before(a.due) {
-		return false
-	}
+// step does what is due for the activity and reports whether there was
+// anything to do.
+func (w *world) step(a *activity) bool {
 	at := a.due
 	switch {
 	case a.Status == Init:
@@ -30,7 +23,7 @@ func (w *world) step(a *activity, now time.Time) bool {
 	case a.running() != nil:
 		w.finishBatch(a, at)
 	default:
-		a.due = time.Time{}
+		w.agenda.schedule(a, time.Time{})
 		return false
 	}
 	return true
@@ -49,12 +42,12 @@ func (w *world) run(a *activity, at time.Time) {
 	if b := a.next(); b != nil {
 		b.Status, b.Started = Running, at
 		a.CurrentBatch = b.Num
-		a.due = at.Add(w.phase(a))
+		w.agenda.schedule(a, at.Add(w.phase(a)))
 		return
 	}
 	if a.Settings.MaxSurge > 0 {
 		a.ScaleIn = true
-		a.due = at.Add(w.phase(a))
+		w.agenda.schedule(a, at.Add(w.phase(a)))
 		return
 	}
 	w.end(a, Successful, at)
@@ -64,7 +57,7 @@ func (w *world) run(a *activity, at time.Time) {
 func (w *world) finishBatch(a *activity, at time.Time) {
 	b := a.running()
 	b.Ended = at
-	a.due = time.Time{}
+	w.agenda.schedule(a, time.Time{})
 	failed := a.FailBatch == b.Num
 	if failed {
 		a.FailBatch = 0
@@ -109,10 +102,10 @@ func (w *world) end(a *activity, s Status, at time.Time) {
 		b.Status = Cancelled
 	}
 	if a.running() == nil {
-		a.due = time.Time{}
+		w.agenda.schedule(a, time.Time{})
 	}
-	if g := w.groups[a.GroupID]; g != nil && w.undocumented.StaysDisabled {
-		g.EnabledStatus = disabled
+	if w.undocumented.StaysDisabled {
+		a.group.EnabledStatus = disabled
 	}
 }
 
@@ -120,27 +113,27 @@ func (w *world) end(a *activity, s Status, at time.Time) {
 func (w *world) start(a *activity, at time.Time) {
 	a.Created = at
 	a.Status = Init
-	a.Region = w.groups[a.GroupID].Region
+	a.Region = a.group.Region
 	a.ID = w.newActivityID()
-	w.activities[a.ID] = a
+	w.insert(a)
 	if w.timing.InitDuration == 0 {
 		w.run(a, at)
 		return
 	}
-	a.due = at.Add(w.timing.InitDuration)
+	w.agenda.schedule(a, at.Add(w.timing.InitDuration))
 }
 
 // startRollback adds the activity that takes the refreshed instances of origin
 // back to what they were.
 func (w *world) startRollback(origin *activity, batches int, at time.Time) *activity {
-	a := &activity{Activity: Activity{
+	a := &activity{group: origin.group, Activity: Activity{
 		GroupID:  origin.GroupID,
 		OriginID: origin.ID,
 		Type:     typeRollback,
 		Mode:     modeReset,
 		Settings: Settings{BatchNumber: batches}.withDefaults(),
 	}}
-	a.Batches = cutBatches(w.groups[origin.GroupID], batches)
+	a.Batches = cutBatches(a.group, batches)
 	w.start(a, at)
 	return a
 }

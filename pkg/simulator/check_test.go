@@ -121,6 +121,24 @@ func TestGroupsOfAnotherAccountAreNotFound(t *testing.T) {
 	wantCode(t, "other region", call(t, s, request{body: goodStop, id: "AKIDOTHER", key: "other", region: "ap-singapore"}).Error.Code, notFound)
 }
 
+func TestAGroupMayBelongToSeveralAccounts(t *testing.T) {
+	s := sim(t, func(sc *simulator.Scenario) {
+		for _, id := range []string{"AKIDONE", "AKIDTWO"} {
+			sc.Credentials = append(sc.Credentials, simulator.Credential{SecretID: id, SecretKey: "k"})
+		}
+		sc.Groups[0].Accounts = []string{"AKIDONE", "AKIDTWO"}
+	})
+	for id, want := range map[string]int{"AKIDONE": 1, "AKIDTWO": 1, simulator.SampleSecretID: 0} {
+		q := request{action: "DescribeAutoScalingGroups", body: `{"AutoScalingGroupIds":["asg-shopweb1"]}`, id: id}
+		if id != simulator.SampleSecretID {
+			q.key = "k"
+		}
+		if got := call(t, s, q).TotalCount; got != want {
+			t.Errorf("%s sees %d groups, want %d", id, got, want)
+		}
+	}
+}
+
 func FuzzBody(f *testing.F) {
 	f.Add("StopInstanceRefresh", goodStop)
 	f.Add("StartInstanceRefresh", `{"AutoScalingGroupId":"asg-idlepool","RefreshSettings":{"RollingUpdateSettings":{"BatchNumber":18446744073709551615,"MaxSurge":-1}}}`)

@@ -39,6 +39,7 @@ type describeGroupsRequest struct {
 // query is what both Describe actions have in common.
 type query struct {
 	ids     []*string
+	idName  string // of the filter that ids are short for
 	filters []filter
 	limit   *uint64
 	offset  *uint64
@@ -48,24 +49,29 @@ type query struct {
 	known func(name string) bool
 }
 
-// check refuses what is over a limit.
-func (q query) check() *apiError {
+// conditions are what an item has to meet: each needs one of its values to hold.
+type conditions []filter
+
+// conditions are those of the query, unless it is over a limit.
+func (q query) conditions() (conditions, *apiError) {
 	switch {
 	case len(q.ids) > 0 && len(q.filters) > 0:
-		return fail(q.conflict, "Ids and `Filters` cannot be specified together.")
+		return nil, fail(q.conflict, "Ids and `Filters` cannot be specified together.")
 	case len(q.ids) > maxIDs:
-		return fail(codeListTooLong, "More than %d ids.", maxIDs)
+		return nil, fail(codeListTooLong, "More than %d ids.", maxIDs)
 	case len(q.filters) > maxFilters:
-		return fail(codeListTooLong, "More than %d `Filters`.", maxFilters)
+		return nil, fail(codeListTooLong, "More than %d `Filters`.", maxFilters)
 	case value(q.limit) > maxLimit:
-		return fail(codeListTooLong, "`Limit` is more than %d.", maxLimit)
+		return nil, fail(codeListTooLong, "`Limit` is more than %d.", maxLimit)
+	case len(q.ids) > 0:
+		return conditions{{Name: &q.idName, Values: q.ids}}, nil
 	}
 	for _, f := range q.filters {
 		if err := q.checkFilter(f); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return q.filters, nil
 }
 
 func (q query) checkFilter(f filter) *apiError {
@@ -95,18 +101,44 @@ func (q query) checkFilter(f filter) *apiError {
 	return nil
 }
 
-// takes says whether an item is asked for: by its id, or by all filters, of
-// which each needs one of its values to hold.
-func (q query) takes(id string, holds func(name, value string) bool) bool {
-	if len(q.ids) > 0 {
-		return slices.ContainsFunc(q.ids, func(want *string) bool { return value(want) == id })
-	}
-	for _, f := range q.filters {
+// meets says whether an item does, of which holds tells whether a value holds.
+func (cs conditions) meets(holds func(name, value string) bool) bool {
+	for _, f := range cs {
 		if !slices.ContainsFunc(f.Values, func(v *string) bool { return holds(*f.Name, value(v)) }) {
 			return false
 		}
 	}
 	return true
+}
+
+// pick returns what the index has of the values that a condition of this name
+// allows, each item once, and whether there is such a condition.
+func pick[T any](cs conditions, name string, index map[string]*T) (set []*T, ok bool) {
+	for _, f := range cs {
+		if *f.Name != name {
+			continue
+		}
+		for _, v := range f.Values {
+			if item := index[value(v)]; item != nil && !slices.Contains(set, item) {
+				set = append(set, item)
+			}
+		}
+		return set, true
+	}
+	return nil, false
+}
+
+// candidates are the groups that a Describe has to look at: those that it
+// names, or the whole region.
+func (w *world) candidates(c *call, cs conditions) []*group {
+	in := w.regions[c.region]
+	if set, ok := pick(cs, "auto-scaling-group-id", w.groups); ok {
+		return set
+	}
+	if set, ok := pick(cs, "auto-scaling-group-name", in.named); ok {
+		return set
+	}
+	return in.list
 }
 
 // page cuts Limit items from Offset out of a set.
@@ -143,16 +175,23 @@ var activityFilters = []string{
 
 func (w *world) describeActivities(c *call, r describeActivitiesRequest) (any, *apiError) {
 	q := query{
-		ids: r.RefreshActivityIds, filters: r.Filters, limit: r.Limit, offset: r.Offset,
+		ids: r.RefreshActivityIds, idName: "refresh-activity-id", filters: r.Filters, limit: r.Limit, offset: r.Offset,
 		conflict: codeParameterConflict,
 		known:    func(name string) bool { return slices.Contains(activityFilters, name) },
 	}
-	if err := q.check(); err != nil {
+	asked, err := q.conditions()
+	if err != nil {
 		return nil, err
 	}
+	candidates, ok := pick(asked, "refresh-activity-id", w.activities)
+	if !ok {
+		for _, g := range w.candidates(c, asked) {
+			candidates = append(candidates, g.refreshes...)
+		}
+	}
 	var set []*activity
-	for _, a := range w.activities {
-		if w.seen(a.GroupID, c.region, c.secretID) != nil && q.takes(a.ID, a.holds(c.now)) {
+	for _, a := range candidates {
+		if a.group.seenBy(c) && asked.meets(a.holds(c.now)) {
 			set = append(set, a)
 		}
 	}
@@ -186,13 +225,14 @@ var groupFilters = []string{
 
 func (w *world) describeGroups(c *call, r describeGroupsRequest) (any, *apiError) {
 	q := query{
-		ids: r.AutoScalingGroupIds, filters: r.Filters, limit: r.Limit, offset: r.Offset,
+		ids: r.AutoScalingGroupIds, idName: "auto-scaling-group-id", filters: r.Filters, limit: r.Limit, offset: r.Offset,
 		conflict: codeGroupsConflict,
 		known: func(name string) bool {
 			return slices.Contains(groupFilters, name) || strings.HasPrefix(name, "tag:") && name != "tag:"
 		},
 	}
-	if err := q.check(); err != nil {
+	asked, err := q.conditions()
+	if err != nil {
 		return nil, err
 	}
 	for _, id := range r.AutoScalingGroupIds {
@@ -200,16 +240,16 @@ func (w *world) describeGroups(c *call, r describeGroupsRequest) (any, *apiError
 			return nil, fail(codeInvalidGroupID, "`%s` is not the id of a scaling group.", value(id))
 		}
 	}
-	var set []*Group
-	for _, g := range w.groups {
-		if w.seen(g.ID, c.region, c.secretID) != nil && q.takes(g.ID, g.holds) {
+	var set []*group
+	for _, g := range w.candidates(c, asked) {
+		if g.seenBy(c) && asked.meets(g.holds) {
 			set = append(set, g)
 		}
 	}
-	sorted(w, set, func(g *Group) (time.Time, string) { return g.Created, g.ID })
+	sorted(w, set, func(g *group) (time.Time, string) { return g.Created, g.ID })
 	answer := groupSet{TotalCount: len(set), AutoScalingGroupSet: []groupItem{}}
 	for _, g := range page(q, set) {
-		answer.AutoScalingGroupSet = append(answer.AutoScalingGroupSet, w.groupItem(g))
+		answer.AutoScalingGroupSet = append(answer.AutoScalingGroupSet, g.item())
 	}
 	return answer, nil
 }

@@ -143,3 +143,27 @@ func TestDescribeOrders(t *testing.T) {
 		t.Errorf("orders do not differ: %v", orders)
 	}
 }
+
+func TestPagesOfGroupsAreTheWholeSet(t *testing.T) {
+	s := sim(t, nil)
+	for _, filters := range []string{`[]`, `[{"Name":"tag:env","Values":["prod"]}]`} {
+		var got []string
+		for offset := 0; ; offset += 2 {
+			body := fmt.Sprintf(`{"Filters":%s,"Limit":2,"Offset":%d}`, filters, offset)
+			a := call(t, s, request{action: "DescribeAutoScalingGroups", body: body})
+			if len(a.AutoScalingGroupSet) == 0 {
+				break
+			}
+			if a.TotalCount != 5 || len(a.AutoScalingGroupSet) > 2 {
+				t.Errorf("%s: %d groups on a page of 2, TotalCount %d, want 5", body, len(a.AutoScalingGroupSet), a.TotalCount)
+			}
+			for _, g := range a.AutoScalingGroupSet {
+				got = append(got, g.AutoScalingGroupId)
+			}
+		}
+		slices.Sort(got)
+		if diff := cmp.Diff([]string{"asg-payments", "asg-reports1", "asg-shopapi1", "asg-shopcart", "asg-shopweb1"}, got); diff != "" {
+			t.Errorf("filters %s (-want +got):\n%s", filters, diff)
+		}
+	}
+}

@@ -55,4 +55,10 @@
 // Time is read when somebody calls, so a Simulator works inside a
 // testing/synctest bubble; create it inside. With a zero [Timing] batches take
 // 24 hours and nothing moves during a test unless the test says so.
+//
+// # Size
+//
+// What a call costs does not depend on how many groups and refreshes there are,
+// with one exception: a Describe that names neither a group nor an activity
+// looks at all groups of its region.
 package simulator

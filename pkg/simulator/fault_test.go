@@ -81,6 +81,65 @@ func TestFaultMatch(t *testing.T) {
 	}
 }
 
+// The place of a fault is its region and account: calls to all others are served.
+func TestFaultsOfOneRegionOrAccount(t *testing.T) {
+	const resumeAction = "ResumeInstanceRefresh"
+	resume := func(region, group, activity string) request {
+		return request{action: resumeAction, region: region, body: fmt.Sprintf(`{"AutoScalingGroupId":%q,"RefreshActivityId":%q}`, group, activity)}
+	}
+	here, elsewhere := resume("ap-guangzhou", "asg-shopcart", "asr-pausecrt"), resume("ap-singapore", "asg-idlepool", "asr-pauseidl")
+	stranger := resume("ap-guangzhou", "asg-payments", "asr-failpay1")
+	stranger.id, stranger.key = "AKIDOTHER", "other"
+	for _, tt := range []struct {
+		kind     simulator.FaultKind
+		cut      bool
+		code     string
+		accepted bool
+	}{
+		{simulator.LostAnswer, true, "", true},
+		{simulator.Cut, true, "", false},
+		{simulator.Throttle, false, limited, false},
+		{simulator.Latency, false, "", true},
+	} {
+		for _, where := range []struct {
+			name   string
+			match  simulator.Match
+			spared request
+		}{
+			{"region", simulator.Match{Action: resumeAction, Region: "ap-guangzhou"}, elsewhere},
+			{"account", simulator.Match{Action: resumeAction, SecretID: simulator.SampleSecretID}, stranger},
+		} {
+			t.Run(string(tt.kind)+" of a "+where.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := sim(t, func(sc *simulator.Scenario) {
+						sc.Credentials = append(sc.Credentials, simulator.Credential{SecretID: "AKIDOTHER", SecretKey: "other"})
+						sc.Activities = append(sc.Activities, simulator.Activity{GroupID: "asg-idlepool", ID: "asr-pauseidl", Status: simulator.AutoPause})
+					})
+					f := simulator.Fault{Kind: tt.kind, Match: where.match}
+					if tt.kind == simulator.Latency {
+						f.Delay = time.Second
+					}
+					add(t, s, f)
+					serveCut(t, s, where.spared.build(t))
+					if _, cut := serveCut(t, s, here.build(t)); cut != tt.cut {
+						t.Errorf("the connection was cut: %v, want %v", cut, tt.cut)
+					}
+					wantCode(t, "another action", stop(t, s, "asg-shopweb1", "asr-runweb01"), "")
+
+					arrivals := s.Arrivals()
+					spared, hit, other := arrivals[0], arrivals[1], arrivals[2]
+					if spared.Fault != "" || !spared.Accepted || other.Fault != "" {
+						t.Errorf("spared calls: %+v and %+v", spared, other)
+					}
+					if hit.Fault != tt.kind || hit.Code != tt.code || hit.Accepted != tt.accepted {
+						t.Errorf("the call it was for: %+v", hit)
+					}
+				})
+			})
+		}
+	}
+}
+
 // codes are those of n Describe calls, which change nothing.
 func codes(t *testing.T, s *simulator.Simulator, n int) (out []string) {
 	t.Helper()

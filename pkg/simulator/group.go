@@ -36,13 +36,57 @@ func (g Group) visibleTo(secretID string) bool {
 	return len(g.Accounts) == 0 || slices.Contains(g.Accounts, secretID)
 }
 
+// group is a Group and the refreshes it has had, in no order.
+type group struct {
+	Group
+
+	refreshes []*activity
+}
+
+// seenBy says whether the group is in the call's region and its account may see
+// it. There may be no group.
+func (g *group) seenBy(c *call) bool {
+	return g != nil && g.Region == c.region && g.visibleTo(c.secretID)
+}
+
+// live returns the refresh that has not ended, if there is one.
+func (g *group) live() *activity {
+	for _, a := range g.refreshes {
+		if !a.Status.Ended() {
+			return a
+		}
+	}
+	return nil
+}
+
+// latest says whether the group has no activity younger than a.
+func (g *group) latest(a *activity) bool {
+	return !slices.ContainsFunc(g.refreshes, func(other *activity) bool { return other.Created.After(a.Created) })
+}
+
+// enabledStatus is what the API shows.
+func (g *group) enabledStatus() string {
+	if g.live() != nil {
+		return disabled
+	}
+	return g.EnabledStatus
+}
+
+// region is the groups of one region.
+type region struct {
+	list  []*group // in the order they were added
+	named map[string]*group
+}
+
 // world is the groups and activities of all regions. The Simulator's mutex
 // guards it; nothing in it locks.
 type world struct {
 	timing       Timing
 	undocumented Undocumented
-	groups       map[string]*Group
+	groups       map[string]*group
+	regions      map[string]region
 	activities   map[string]*activity
+	agenda       agenda
 }
 
 func newWorld(t Timing, u Undocumented) *world {
@@ -58,7 +102,8 @@ func newWorld(t Timing, u Undocumented) *world {
 	return &world{
 		timing:       t,
 		undocumented: u,
-		groups:       map[string]*Group{},
+		groups:       map[string]*group{},
+		regions:      map[string]region{},
 		activities:   map[string]*activity{},
 	}
 }
@@ -79,10 +124,9 @@ func (w *world) addGroup(g Group, now time.Time) error {
 	if g.Name == "" {
 		g.Name = g.ID
 	}
-	for _, other := range w.groups {
-		if other.Region == g.Region && other.Name == g.Name {
-			return fmt.Errorf("group %s: AutoScalingGroupName: %q is taken by %s; names are unique in a region", g.ID, g.Name, other.ID)
-		}
+	in := w.regions[g.Region]
+	if other := in.named[g.Name]; other != nil {
+		return fmt.Errorf("group %s: AutoScalingGroupName: %q is taken by %s; names are unique in a region", g.ID, g.Name, other.ID)
 	}
 	if g.DesiredCapacity == 0 {
 		g.DesiredCapacity = 6
@@ -91,33 +135,27 @@ func (w *world) addGroup(g Group, now time.Time) error {
 		g.EnabledStatus = enabled
 	}
 	g.Created = now
-	w.groups[g.ID] = &g
+	added := &group{Group: g}
+	w.groups[g.ID] = added
+	if in.named == nil {
+		in.named = map[string]*group{}
+	}
+	in.named[g.Name] = added
+	in.list = append(in.list, added)
+	w.regions[g.Region] = in
 	return nil
 }
 
-// seen returns the group if it is in the region and the account may see it.
-func (w *world) seen(id, region, secretID string) *Group {
-	g := w.groups[id]
-	if g == nil || g.Region != region || !g.visibleTo(secretID) {
-		return nil
-	}
-	return g
+// insert makes the activity one of the world's.
+func (w *world) insert(a *activity) {
+	w.activities[a.ID] = a
+	a.group.refreshes = append(a.group.refreshes, a)
+	w.agenda.add(a)
 }
 
-// live returns the refresh of a group that has not ended, if there is one.
-func (w *world) live(groupID string) *activity {
-	for _, a := range w.activities {
-		if a.GroupID == groupID && !a.Status.Ended() {
-			return a
-		}
-	}
-	return nil
-}
-
-// enabledStatus is what the API shows for the group.
-func (w *world) enabledStatus(g *Group) string {
-	if w.live(g.ID) != nil {
-		return disabled
-	}
-	return g.EnabledStatus
+// remove takes it out again.
+func (w *world) remove(a *activity) {
+	delete(w.activities, a.ID)
+	a.group.refreshes = slices.DeleteFunc(a.group.refreshes, func(other *activity) bool { return other == a })
+	w.agenda.drop(a)
 }

@@ -119,9 +119,9 @@ func (b Batch) item(activityID string) batchItem {
 	}
 }
 
-func (w *world) groupItem(g *Group) groupItem {
+func (g *group) item() groupItem {
 	inActivity := "NOT_IN_ACTIVITY"
-	if a := w.live(g.ID); a != nil && a.running() != nil {
+	if a := g.live(); a != nil && a.running() != nil {
 		inActivity = "IN_ACTIVITY"
 	}
 	tags := []tagItem{}
@@ -132,7 +132,7 @@ func (w *world) groupItem(g *Group) groupItem {
 		AutoScalingGroupId:      g.ID,
 		AutoScalingGroupName:    g.Name,
 		AutoScalingGroupStatus:  "NORMAL",
-		EnabledStatus:           w.enabledStatus(g),
+		EnabledStatus:           g.enabledStatus(),
 		InActivityStatus:        inActivity,
 		CreatedTime:             apiTime(g.Created),
 		DesiredCapacity:         g.DesiredCapacity,

@@ -57,7 +57,7 @@ func (w *world) find(c *call, t target) (*activity, *apiError) {
 		return nil, missing("RefreshActivityId")
 	}
 	a := w.activities[*t.RefreshActivityId]
-	if a == nil || w.seen(a.GroupID, c.region, c.secretID) == nil {
+	if a == nil || !a.group.seenBy(c) {
 		return nil, fail(codeActivityNotFound, "Refresh activity `%s` is not found.", *t.RefreshActivityId)
 	}
 	if a.GroupID != *t.AutoScalingGroupId {
@@ -83,7 +83,7 @@ func (w *world) stop(c *call, t target) (any, *apiError) {
 		a.shown, a.shownUntil = a.shownStatus(c.now), c.now.Add(lag)
 	}
 	if a.Status == Init {
-		a.due = time.Time{}
+		w.agenda.schedule(a, time.Time{})
 	}
 	a.Status = ManualPause
 	a.Stops++
@@ -144,14 +144,14 @@ func (w *world) startRefresh(c *call, r startRequest) (any, *apiError) {
 	if mode != modeReset && mode != modeReplace {
 		return nil, fail(codeInvalidValue, "`RefreshMode` is neither `%s` nor `%s`.", modeReset, modeReplace)
 	}
-	g := w.seen(*r.AutoScalingGroupId, c.region, c.secretID)
-	if g == nil {
+	g := w.groups[*r.AutoScalingGroupId]
+	if !g.seenBy(c) {
 		return nil, fail(codeGroupNotFound, "Auto scaling group `%s` is not found.", *r.AutoScalingGroupId)
 	}
-	if err := w.mayRefresh(g, settings, nil); err != nil {
+	if err := mayRefresh(g, settings, nil); err != nil {
 		return nil, err
 	}
-	a := &activity{Activity: Activity{GroupID: g.ID, Type: typeNormal, Mode: mode, Settings: settings}}
+	a := &activity{group: g, Activity: Activity{GroupID: g.ID, Type: typeNormal, Mode: mode, Settings: settings}}
 	a.Batches = cutBatches(g, settings.BatchNumber)
 	w.start(a, c.now)
 	return created{a.ID}, nil
@@ -159,8 +159,8 @@ func (w *world) startRefresh(c *call, r startRequest) (any, *apiError) {
 
 // mayRefresh checks what Start and Rollback have in common; origin is the
 // activity that a rollback is about to end.
-func (w *world) mayRefresh(g *Group, s Settings, origin *activity) *apiError {
-	if other := w.live(g.ID); other != nil && other != origin {
+func mayRefresh(g *group, s Settings, origin *activity) *apiError {
+	if other := g.live(); other != nil && other != origin {
 		return fail(codeGroupInRefresh, "Auto scaling group `%s` has the refresh activity `%s`.", g.ID, other.ID)
 	}
 	switch {
@@ -213,12 +213,12 @@ func (w *world) rollback(c *call, r rollbackRequest) (any, *apiError) {
 	if mode := value(r.RefreshMode); mode != "" && mode != modeReset {
 		return nil, fail(codeInvalidValue, "`RefreshMode` of a rollback is `%s`.", modeReset)
 	}
-	g := w.seen(*r.AutoScalingGroupId, c.region, c.secretID)
-	if g == nil {
+	g := w.groups[*r.AutoScalingGroupId]
+	if !g.seenBy(c) {
 		return nil, fail(codeGroupNotFound, "Auto scaling group `%s` is not found.", *r.AutoScalingGroupId)
 	}
 	origin := w.activities[*r.OriginRefreshActivityId]
-	if err := w.mayRollBack(g, origin, settings); err != nil {
+	if err := mayRollBack(g, origin, settings); err != nil {
 		return nil, err
 	}
 	if !origin.Status.Ended() {
@@ -227,7 +227,7 @@ func (w *world) rollback(c *call, r rollbackRequest) (any, *apiError) {
 	return created{w.startRollback(origin, settings.BatchNumber, c.now).ID}, nil
 }
 
-func (w *world) mayRollBack(g *Group, origin *activity, s Settings) *apiError {
+func mayRollBack(g *group, origin *activity, s Settings) *apiError {
 	switch {
 	case origin == nil || origin.GroupID != g.ID:
 		return fail(codeCanNotRollback, "The refresh activity to roll back is not one of `%s`.", g.ID)
@@ -235,24 +235,14 @@ func (w *world) mayRollBack(g *Group, origin *activity, s Settings) *apiError {
 		return fail(codeCanNotRollbackAgain, "Refresh activity `%s` is a rollback itself.", origin.ID)
 	case origin.Status == Init || origin.Status == Running:
 		return statusConflict(origin, "RollbackInstanceRefresh")
-	case origin.Mode == modeReplace, origin.Status == Cancelled, origin.Status == Failed, !w.latest(origin):
+	case origin.Mode == modeReplace, origin.Status == Cancelled, origin.Status == Failed, !g.latest(origin):
 		return fail(codeCanNotRollback, "Refresh activity `%s` cannot be rolled back.", origin.ID)
 	case s.MaxSurge > 0:
 		return fail(codeMaxSurgeTooLarge, "A rollback takes no `MaxSurge`.")
 	case !touched(origin):
 		return fail(codeNoInstanceRollback, "Refresh activity `%s` has refreshed no instance.", origin.ID)
 	}
-	return w.mayRefresh(g, s, origin)
-}
-
-// latest says whether no younger activity of the group exists.
-func (w *world) latest(a *activity) bool {
-	for _, other := range w.activities {
-		if other.GroupID == a.GroupID && other.Created.After(a.Created) {
-			return false
-		}
-	}
-	return true
+	return mayRefresh(g, s, origin)
 }
 
 func touched(a *activity) bool {

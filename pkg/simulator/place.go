@@ -13,10 +13,10 @@ func (w *world) addActivity(in Activity, now time.Time) error {
 	if err := w.fillActivity(&in, now); err != nil {
 		return err
 	}
-	a := &activity{Activity: in}
-	a.Batches = cutBatches(w.groups[a.GroupID], a.Settings.BatchNumber)
+	a := &activity{Activity: in, group: w.groups[in.GroupID]}
+	a.Batches = cutBatches(a.group, a.Settings.BatchNumber)
 	w.place(a, now)
-	w.activities[a.ID] = a
+	w.insert(a)
 	return nil
 }
 
@@ -47,10 +47,10 @@ func (w *world) fillActivity(a *Activity, now time.Time) error {
 	}
 	a.Region = g.Region
 	a.Created = now.Add(-a.Age)
-	return w.validateActivity(a, g)
+	return validateActivity(a, g)
 }
 
-func (w *world) validateActivity(a *Activity, g *Group) error {
+func validateActivity(a *Activity, g *group) error {
 	if err := a.Settings.validate(); err != nil {
 		return fmt.Errorf("activity %s: RollingUpdateSettings: %w", a.ID, err)
 	}
@@ -72,7 +72,7 @@ func (w *world) validateActivity(a *Activity, g *Group) error {
 	case a.BatchDuration < 0 || a.Age < 0:
 		return fmt.Errorf("activity %s: BatchDuration and Age: negative", a.ID)
 	}
-	if other := w.live(a.GroupID); other != nil && !a.Status.Ended() {
+	if other := g.live(); other != nil && !a.Status.Ended() {
 		return fmt.Errorf("activity %s: group %s has the live refresh %s already", a.ID, a.GroupID, other.ID)
 	}
 	return nil
@@ -145,7 +145,7 @@ func (w *world) phase(a *activity) time.Duration {
 
 // cutBatches spreads a group's instances over n batches, the first ones being
 // larger where it does not divide.
-func cutBatches(g *Group, n int) []Batch {
+func cutBatches(g *group, n int) []Batch {
 	batches := make([]Batch, n)
 	instance := 0
 	for i := range batches {

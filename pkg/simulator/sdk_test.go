@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	as "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/as/v20180419"
 	"github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common"
 	sdkerrors "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common/errors"
@@ -164,5 +165,25 @@ func TestSDKDescribeGroups(t *testing.T) {
 	g := answer.Response.AutoScalingGroupSet[0]
 	if *g.AutoScalingGroupId != "asg-idlepool" || *g.EnabledStatus != "ENABLED" || *g.InActivityStatus != "NOT_IN_ACTIVITY" || len(g.Tags) != 2 || *g.DesiredCapacity != 2 {
 		t.Errorf("group %s", answer.ToJsonString())
+	}
+}
+
+func TestSDKReadsWhatAGroupIsFoundBy(t *testing.T) {
+	c := sdk(t, serve(t, sim(t, nil)), "ap-guangzhou")
+	r := as.NewDescribeAutoScalingGroupsRequest()
+	r.AutoScalingGroupIds = common.StringPtrs([]string{"asg-shopweb1"})
+	answer, err := c.DescribeAutoScalingGroupsWithContext(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := answer.Response.AutoScalingGroupSet[0]
+	tags := map[string]string{}
+	for _, tag := range g.Tags {
+		tags[*tag.Key] = *tag.Value
+	}
+	got := []any{*g.AutoScalingGroupId, *g.AutoScalingGroupName, *g.LaunchConfigurationId, tags}
+	want := []any{"asg-shopweb1", "shop-web", "asc-shopweb1", map[string]string{"team": "shop", "env": "prod", "tier": "web"}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("group (-want +got):\n%s", diff)
 	}
 }

@@ -104,7 +104,7 @@ type call struct {
 	region   string
 	secretID string
 	fate     fate
-	arrival  *Arrival // guarded by the Simulator's mutex
+	arrival  *Arrival // guarded by the Simulator's mutex; its RequestID stays
 	faults   *faultSet
 }
 
@@ -200,10 +200,17 @@ var actions = map[string]action{
 // perform does what the call asks, unless a check refused it, and returns the
 // answer's body.
 func (s *Simulator) perform(c *call, refused *apiError) []byte {
+	result, err := s.act(c, refused)
+	// A result shares nothing with the world, so others need not wait for a long
+	// one to be encoded.
+	return envelope(result, err, c.arrival.RequestID)
+}
+
+// act is the part of perform that needs the lock.
+func (s *Simulator) act(c *call, refused *apiError) (result any, err *apiError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var result any
-	err := refused
+	err = refused
 	if err == nil {
 		c.now = time.Now()
 		s.world.advance(c.now)
@@ -213,7 +220,7 @@ func (s *Simulator) perform(c *call, refused *apiError) []byte {
 	if err != nil {
 		c.arrival.Code = err.Code
 	}
-	return envelope(result, err, c.arrival.RequestID)
+	return result, err
 }
 
 // envelope wraps a result or an error as every answer of the API is.

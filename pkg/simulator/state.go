@@ -42,7 +42,11 @@ func (s *Simulator) Activities() []Activity {
 // Live returns the refresh of a group that has not ended, if it has one.
 func (s *Simulator) Live(groupID string) (a Activity, ok bool) {
 	s.at(func(now time.Time) {
-		if found := s.world.live(groupID); found != nil {
+		g := s.world.groups[groupID]
+		if g == nil {
+			return
+		}
+		if found := g.live(); found != nil {
 			a, ok = found.snapshot(now), true
 		}
 	})
@@ -54,8 +58,8 @@ func (s *Simulator) Groups() []Group {
 	out := []Group{}
 	s.at(func(time.Time) {
 		for _, g := range s.world.groups {
-			shown := *g
-			shown.EnabledStatus = s.world.enabledStatus(g)
+			shown := g.Group
+			shown.EnabledStatus = g.enabledStatus()
 			out = append(out, shown)
 		}
 	})
@@ -104,9 +108,9 @@ func (s *Simulator) replace(id string, change func(*Activity)) (err error) {
 		in := old.Activity
 		in.Age = max(now.Sub(in.Created), 1)
 		change(&in)
-		delete(s.world.activities, id)
+		s.world.remove(old)
 		if err = s.world.addActivity(in, now); err != nil {
-			s.world.activities[id] = old
+			s.world.insert(old)
 		}
 	})
 	return err
@@ -121,8 +125,8 @@ func (s *Simulator) FinishBatch(id string) error {
 			return
 		}
 		err = nil
-		a.due = now
-		if !s.world.step(a, now) {
+		s.world.agenda.schedule(a, now)
+		if !s.world.step(a) {
 			err = fmt.Errorf("activity %s is %s and has nothing to finish", id, a.Status)
 		}
 	})

@@ -99,6 +99,33 @@ type Activity struct {
 	CreatedTime        time.Time `json:"CreatedTime,omitzero"`
 }
 
+// Group is a scaling group as DescribeAutoScalingGroups showed it.
+type Group struct {
+	AutoScalingGroupID    string
+	Name                  string
+	LaunchConfigurationID string
+	Tags                  map[string]string
+}
+
+// GroupScope selects groups of one account in one region: those with GroupIDs
+// (at most MaxActivityIDs), else those that have the launch configuration and
+// the tags, where they are set.
+type GroupScope struct {
+	Account               string
+	Region                string
+	GroupIDs              []string
+	LaunchConfigurationID string
+	Tags                  map[string]string
+	// Offset skips that many groups.
+	Offset int
+}
+
+// GroupPage is a part of what a GroupScope selects. Total counts all of it.
+type GroupPage struct {
+	Groups []Group
+	Total  int
+}
+
 // Scope selects activities of one account in one region. Either
 // ActivityIDs names them (at most MaxActivityIDs), or GroupIDs (at most
 // MaxGroupIDs) asks for the live activities of these groups, or both are

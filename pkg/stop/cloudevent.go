@@ -26,8 +26,19 @@ func Sources() []Source {
 	return []Source{SourceJSON, SourceBinary, SourceStructured, SourceUnreadable}
 }
 
-// RequestType is the CloudEvents type of a request.
-const RequestType = "as.refresh.stop"
+// The CloudEvents types of requests.
+const (
+	RequestType       = "as.refresh.stop"
+	ResumeRequestType = "as.refresh.resume"
+)
+
+// requestType is the type that a request for the action has.
+func requestType(action string) string {
+	if action == ActionResume {
+		return ResumeRequestType
+	}
+	return RequestType
+}
 
 const (
 	typeJSON       = "application/json"
@@ -36,7 +47,9 @@ const (
 
 // envelope is what stands around a payload.
 type envelope struct {
-	source      Source
+	source Source
+	// want is the type that an event must have.
+	want        string
 	data        []byte
 	traceparent string
 	// id and origin are the CloudEvent's identity; both empty for bare JSON.
@@ -59,7 +72,7 @@ type attributes struct {
 // CloudEvents has it, but tolerant of its Go SDK, which sends structured
 // events without a Content-Type and expects lower-case header names.
 func open(m Message) (envelope, *Invalid) {
-	env := envelope{source: SourceJSON, data: m.Data, traceparent: traceparent(header(m.Header, "traceparent"))}
+	env := envelope{source: SourceJSON, want: requestType(ActionOf(m.Subject)), data: m.Data, traceparent: traceparent(header(m.Header, "traceparent"))}
 	if len(m.Data) > MaxRequestBytes {
 		return env, invalid("", "the payload is %d bytes long; at most %d are allowed", len(m.Data), MaxRequestBytes)
 	}
@@ -113,8 +126,8 @@ func (e envelope) with(a attributes) (envelope, *Invalid) {
 		return e, invalid("id", "is required in a CloudEvent")
 	case a.Source == "":
 		return e, invalid("source", "is required in a CloudEvent")
-	case a.Type != RequestType:
-		return e, invalid("type", "%s is not a request; want %q", quote(a.Type), RequestType)
+	case a.Type != e.want:
+		return e, invalid("type", "%s is not a request of this subject; want %q", quote(a.Type), e.want)
 	case content != "" && content != typeJSON && !strings.HasSuffix(content, "+json"):
 		return e, invalid("datacontenttype", "%s is not supported; want %s", quote(content), typeJSON)
 	}
@@ -169,11 +182,11 @@ func traceparent(s string) string {
 func (r Result) Encode() (map[string][]string, []byte, error) {
 	data, err := json.Marshal(r)
 	if err != nil {
-		return nil, nil, fmt.Errorf("encode result of %s: %w", r.Request, err)
+		return nil, nil, fmt.Errorf("encode result of %s: %w", r.Key(), err)
 	}
 	h := map[string][]string{
 		"ce-specversion":     {"1.0"},
-		"ce-id":              {r.Request},
+		"ce-id":              {r.Key()},
 		"ce-source":          {"/andon/" + url.PathEscape(r.Worker)},
 		"ce-type":            {ResultType},
 		"ce-time":            {r.FinishedAt.UTC().Format(time.RFC3339Nano)},

@@ -127,6 +127,38 @@ func TestCloudEventsRefused(t *testing.T) {
 	}
 }
 
+// The type of an event is that of its subject: whoever may publish to resume
+// does not pause by a slip, nor the other way round.
+func TestTypeOfACloudEventIsThatOfItsSubject(t *testing.T) {
+	for _, subject := range []string{
+		"as.refresh.stop", "as.refresh.stop.urgent", "as.refresh.stop.as.refresh.resume",
+		"as.refresh.resume", "as.refresh.resume.bulk.team-a", "as.refresh.resume.as.refresh.stop",
+	} {
+		want := stop.RequestType
+		if strings.HasPrefix(subject, "as.refresh.resume") {
+			want = stop.ResumeRequestType
+		}
+		for _, kind := range []string{"as.refresh.stop", "as.refresh.resume", "as.refresh.stop.result", "as.refresh.resume.urgent", "AS.refresh.resume", ""} {
+			for form, m := range map[stop.Source]stop.Message{
+				stop.SourceStructured: bare(`{"specversion":"1.0","id":"e","source":"/s","type":"` + kind + `","data":` + oneGroup + `}`),
+				stop.SourceBinary:     with(oneGroup, "ce-specversion", "1.0", "ce-id", "e", "ce-source", "/s", "ce-type", kind),
+			} {
+				m.Subject = subject
+				got, bad := stop.Decode(m, defaults)
+				if kind == want {
+					if bad != nil || got.Source != form || got.Action != stop.ActionOf(subject) {
+						t.Errorf("%s of the type %q under %s: got %+v, invalid: %v", form, kind, subject, got, bad)
+					}
+					continue
+				}
+				if bad == nil || bad.Field != "type" || !strings.Contains(bad.Problem, `want "`+want+`"`) {
+					t.Errorf("%s of the type %q under %s: invalid: %v, want the type %s", form, kind, subject, bad, want)
+				}
+			}
+		}
+	}
+}
+
 // An event that is not read keeps the identity it would have had, so that its
 // redelivery meets its own result.
 func TestRefusedCloudEventKeepsItsIdentity(t *testing.T) {

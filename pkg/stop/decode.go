@@ -24,9 +24,9 @@ type Defaults struct {
 
 // Decode reads a message as a request. The request it returns always has an
 // ID, a Lane, a Source and its times, so that also an unreadable message can
-// be answered; of the payload it holds as much as could be read.
+// be answered; of the payload it holds as much as could be read and repeated.
 func Decode(m Message, d Defaults) (Request, *Invalid) {
-	r := Request{Lane: LaneOf(m.Subject), Sequence: m.Sequence, RequestedAt: m.Stored, Source: SourceUnreadable}
+	r := Request{Action: ActionOf(m.Subject), Lane: LaneOf(m.Subject), Team: TeamOf(m.Subject), Sequence: m.Sequence, RequestedAt: m.Stored, Source: SourceUnreadable}
 	env, bad := open(m)
 	if bad == nil {
 		r.Source = env.source
@@ -46,23 +46,33 @@ func Decode(m Message, d Defaults) (Request, *Invalid) {
 		r.shorten()
 		return r, bad
 	}
-	if r.Several() && r.Lane == LaneNormal {
+	// What is Of another may mean one target: its lane is known when that one's
+	// results have been read.
+	if r.Several() && r.Of == "" && r.Lane == LaneNormal {
 		r.Lane = LaneBulk
 	}
 	return r, nil
 }
 
 // shorten drops from a request that breaks the contract what must not be
-// repeated in its result: texts that are too long, ids of the wrong shape.
+// repeated in its result: texts that are too long, ids of the wrong shape, lists
+// that may hold either, and what is only for requests to resume.
 func (r *Request) shorten() {
 	r.Reason, r.RequestedBy, r.Incident = Clip(r.Reason, MaxTextBytes), Clip(r.RequestedBy, MaxTextBytes), Clip(r.Incident, MaxTextBytes)
 	for value, pattern := range map[*string]*regexp.Regexp{
 		&r.Account: accountPattern, &r.Region: regionPattern,
-		&r.AutoScalingGroupID: groupPattern, &r.RefreshActivityID: activityPattern,
+		&r.AutoScalingGroupID: groupPattern, &r.RefreshActivityID: activityPattern, &r.Of: idPattern,
 	} {
 		if !pattern.MatchString(*value) {
 			*value = ""
 		}
+	}
+	r.Targets, r.Selector = nil, nil
+	if r.ResumeMode != ResumeRetry && r.ResumeMode != ResumeContinue {
+		r.ResumeMode = ""
+	}
+	if r.Action != ActionResume {
+		r.Of, r.ResumeMode = "", ""
 	}
 }
 
@@ -118,7 +128,7 @@ func hash(parts ...string) string {
 var fields = map[string][]string{
 	"": {
 		"Id", "Account", "Region", "AutoScalingGroupId", "RefreshActivityId", "Targets", "Selector", "MaxTargets",
-		"Reason", "RequestedBy", "Incident", "NotAfter", "DryRun", "AllowRollback",
+		"Reason", "RequestedBy", "Incident", "NotAfter", "DryRun", "AllowRollback", "Of", "ResumeMode",
 	},
 	"Targets":  {"Account", "Region", "AutoScalingGroupId", "RefreshActivityId"},
 	"Selector": {"Account", "Regions", "Tags", "Name", "LaunchConfigurationId"},

@@ -13,7 +13,7 @@ import (
 func TestDefaults(t *testing.T) {
 	base := stop.Request{
 		ID: "r", Account: "default", Region: "ap-guangzhou", AutoScalingGroupID: "asg-shopweb1",
-		NotAfter: stored.Add(30 * time.Minute), Lane: stop.LaneNormal, Source: stop.SourceJSON, Sequence: 7, RequestedAt: stored,
+		NotAfter: stored.Add(30 * time.Minute), Action: stop.ActionStop, Lane: stop.LaneNormal, Source: stop.SourceJSON, Sequence: 7, RequestedAt: stored,
 	}
 	but := func(change func(*stop.Request)) stop.Request { r := base; change(&r); return r }
 	for _, row := range []struct {
@@ -56,11 +56,35 @@ func TestDefaults(t *testing.T) {
 			}),
 		},
 		{
-			"a selector is kept as it is",
-			`{"Id":"r","Selector":{"Regions":["ap-seoul"],"Tags":{"team":"shop"}},"MaxTargets":3}`,
+			"a list of which one is left stays a list",
+			`{"Id":"r","Targets":[{"AutoScalingGroupId":"asg-a"},{"Region":"ap-guangzhou","AutoScalingGroupId":"asg-a"}]}`,
 			defaults, but(func(r *stop.Request) {
-				r.AutoScalingGroupID, r.Lane, r.MaxTargets = "", stop.LaneBulk, 3
-				r.Selector = &stop.Selector{Regions: []string{"ap-seoul"}, Tags: map[string]string{"team": "shop"}}
+				r.AutoScalingGroupID, r.Lane = "", stop.LaneBulk
+				r.Targets = []stop.Target{{Account: "default", Region: "ap-guangzhou", AutoScalingGroupID: "asg-a"}}
+			}),
+		},
+		{
+			"a selector looks everywhere, whatever the worker's region",
+			`{"Id":"r","Selector":{"Tags":{"team":"shop"}},"MaxTargets":3}`,
+			defaults, but(func(r *stop.Request) {
+				r.AutoScalingGroupID, r.Region, r.Lane, r.MaxTargets = "", "", stop.LaneBulk, 3
+				r.Selector = &stop.Selector{Account: "default", Tags: map[string]string{"team": "shop"}}
+			}),
+		},
+		{
+			"the request speaks for a selector",
+			`{"Id":"r","Account":"shop","Region":"ap-tokyo","Selector":{"Name":"web-*"},"MaxTargets":3}`,
+			defaults, but(func(r *stop.Request) {
+				r.AutoScalingGroupID, r.Account, r.Region, r.Lane, r.MaxTargets = "", "shop", "ap-tokyo", stop.LaneBulk, 3
+				r.Selector = &stop.Selector{Account: "shop", Regions: []string{"ap-tokyo"}, Name: "web-*"}
+			}),
+		},
+		{
+			"a selector speaks for itself",
+			`{"Id":"r","Account":"shop","Region":"ap-tokyo","Selector":{"Account":"other","Regions":["ap-seoul"],"LaunchConfigurationId":"asc-a"},"MaxTargets":3}`,
+			defaults, but(func(r *stop.Request) {
+				r.AutoScalingGroupID, r.Account, r.Region, r.Lane, r.MaxTargets = "", "shop", "ap-tokyo", stop.LaneBulk, 3
+				r.Selector = &stop.Selector{Account: "other", Regions: []string{"ap-seoul"}, LaunchConfigurationID: "asc-a"}
 			}),
 		},
 	} {
@@ -71,6 +95,35 @@ func TestDefaults(t *testing.T) {
 			}
 			if diff := cmp.Diff(row.want, got); diff != "" {
 				t.Errorf("request (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestDefaultsOfARequestToResume(t *testing.T) {
+	base := stop.Request{
+		ID: "r", Account: "default", ResumeMode: stop.ResumeRetry, Action: stop.ActionResume, Team: "team-a",
+		NotAfter: stored.Add(30 * time.Minute), Lane: stop.LaneNormal, Source: stop.SourceJSON, Sequence: 7, RequestedAt: stored,
+	}
+	but := func(change func(*stop.Request)) stop.Request { r := base; change(&r); return r }
+	for _, row := range []struct {
+		name    string
+		payload string
+		want    stop.Request
+	}{
+		{"what failed is tried again", group(`"Id":"r"`), but(func(r *stop.Request) { r.Region, r.AutoScalingGroupID = "ap-guangzhou", "asg-shopweb1" })},
+		{"the request's mode wins", group(`"Id":"r","ResumeMode":"CONTINUE"`), but(func(r *stop.Request) {
+			r.Region, r.AutoScalingGroupID, r.ResumeMode = "ap-guangzhou", "asg-shopweb1", stop.ResumeContinue
+		})},
+		// Whether that is one target or many, its results say, and so the lane.
+		{"another request's targets have their own regions", `{"Id":"r","Of":"deploy-4711"}`, but(func(r *stop.Request) { r.Of = "deploy-4711" })},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			m := bare(row.payload)
+			m.Subject = "as.refresh.resume.team-a"
+			got, bad := stop.Decode(m, defaults)
+			if diff := cmp.Diff(row.want, got); bad != nil || diff != "" {
+				t.Errorf("invalid: %v, request (-want +got):\n%s", bad, diff)
 			}
 		})
 	}
@@ -222,7 +275,15 @@ func TestLaneOfARequest(t *testing.T) {
 		{"urgent stays urgent for several", "as.refresh.stop.urgent", two, stop.LaneUrgent},
 		{"urgent stays urgent for a selector", "as.refresh.stop.urgent.team-a", query, stop.LaneUrgent},
 		{"bulk stays bulk for one", "as.refresh.stop.bulk", oneGroup, stop.LaneBulk},
+		{"a list of which one is left is bulk", "as.refresh.stop", same(2), stop.LaneBulk},
+		{"several to resume are bulk", "as.refresh.resume", two, stop.LaneBulk},
+		{"several to resume at once are urgent", "as.refresh.resume.urgent.team-a", two, stop.LaneUrgent},
+		{"one to resume in bulk", "as.refresh.resume.bulk", oneGroup, stop.LaneBulk},
+		{"to resume what another has paused may mean one", "as.refresh.resume", `{"Of":"r"}`, stop.LaneNormal},
+		{"to resume what another has paused, urgent", "as.refresh.resume.urgent", `{"Of":"r"}`, stop.LaneUrgent},
+		{"to resume what another has paused, bulk", "as.refresh.resume.bulk", `{"Of":"r"}`, stop.LaneBulk},
 		{"an unreadable request has the lane of its subject", "as.refresh.stop.urgent", "{", stop.LaneUrgent},
+		{"an unreadable request to resume too", "as.refresh.resume.bulk.team-a", "{", stop.LaneBulk},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			m := bare(row.payload)

@@ -2,6 +2,7 @@ package stop_test
 
 import (
 	"encoding/json"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -33,11 +34,15 @@ func FuzzDecode(f *testing.F) {
 	}
 	for _, r := range rules() {
 		if len(r.payload) < 1000 {
-			f.Add([]byte(r.payload), "", stop.SubjectStop)
+			f.Add([]byte(r.payload), "", r.message().Subject)
 		}
 	}
 	f.Add([]byte(structured(`"id":"e","source":"/s"`, oneGroup)), "traceparent: "+trace, "as.refresh.stop.bulk")
 	f.Add([]byte(oneGroup), "Ce-SpecVersion: 1.0\nce-id: %65%zz\nCe-Id: x\nce-source: /s\nce-type: as.refresh.stop", "as.refresh.stop.urgentx")
+	f.Add([]byte(`{"Of":"deploy-4711","ResumeMode":"CONTINUE"}`), "ce-specversion: 1.0\nce-id: e\nce-source: /s\nce-type: as.refresh.resume", "as.refresh.resume.urgent.team-a")
+	f.Add([]byte(strings.Replace(structured(`"id":"e","source":"/s"`, oneGroup), "as.refresh.stop", "as.refresh.resume", 1)), "", "as.refresh.resume.as.refresh.stop")
+	f.Add([]byte(same(3)), "", "as.refresh.resume.bulk")
+	f.Add([]byte(`{"Region":"ap-seoul","Selector":{"Regions":[],"Tags":{},"Name":"*["},"MaxTargets":1}`), "", stop.SubjectResume)
 	f.Add([]byte("[]"), "Content-Type: application/cloudevents-batch+json", "")
 
 	request, result := compile(f, requestSchema), compile(f, resultSchema)
@@ -56,7 +61,18 @@ func FuzzDecode(f *testing.F) {
 		if diff := cmp.Diff(r, again) + cmp.Diff(bad, badAgain); diff != "" {
 			t.Errorf("redelivered it reads otherwise:\n%s", diff)
 		}
+		if r.Action != stop.ActionOf(subject) || r.Team != stop.TeamOf(subject) {
+			t.Errorf("under %q it asks for %s, of the team %q", subject, r.Action, r.Team)
+		}
+		// Also of what is invalid, only what may be repeated is left.
+		if resume := r.Action == stop.ActionResume; r.Of != "" && (!resume || !stop.ValidID(r.Of)) ||
+			r.ResumeMode != "" && (!resume || r.ResumeMode != stop.ResumeRetry && r.ResumeMode != stop.ResumeContinue) {
+			t.Errorf("%s has the mode %q, of %q", r.Action, r.ResumeMode, r.Of)
+		}
 		if bad != nil {
+			if r.Targets != nil || r.Selector != nil {
+				t.Errorf("is invalid and keeps the targets %+v and the selector %+v", r.Targets, r.Selector)
+			}
 			invalidResult(t, r, bad, func(data []byte) error { return conforms(result, data) })
 			return
 		}
@@ -77,6 +93,22 @@ func checkTargets(t *testing.T, r stop.Request) {
 	targets := r.Targets
 	if !r.Several() {
 		targets = []stop.Target{r.Target()}
+	}
+	if s := r.Selector; s != nil && (r.MaxTargets < 1 || !stop.ValidAccount(s.Account) || slices.ContainsFunc(s.Regions, func(r string) bool { return !stop.ValidRegion(r) })) {
+		t.Errorf("the selector %+v is allowed, for %d targets", s, r.MaxTargets)
+	}
+	if len(targets) > stop.MaxTargets {
+		t.Errorf("%d targets are allowed", len(targets))
+	}
+	seen := make(map[stop.Target]bool)
+	for _, target := range targets {
+		if seen[target] {
+			t.Errorf("the target %+v stands twice", target)
+		}
+		seen[target] = true
+	}
+	if r.Selector == nil && r.Of == "" {
+		checkNames(t, targets)
 	}
 	for _, target := range targets {
 		if !stop.ValidAccount(target.Account) || !stop.ValidRegion(target.Region) ||
@@ -134,8 +166,11 @@ func FuzzSubject(f *testing.F) {
 		if !slices.Contains(stop.Lanes(), lane) || !slices.Contains(stop.Lanes(), stop.TaskLane(subject)) {
 			t.Errorf("%q has a lane that is none", subject)
 		}
-		if lane != stop.LaneNormal && !strings.HasPrefix(subject+".", stop.RequestSubject(lane)+".") {
+		if lane != stop.LaneNormal && !strings.HasPrefix(subject+".", stop.RequestSubject(stop.ActionOf(subject), lane)+".") {
 			t.Errorf("%q is taken for %s", subject, lane)
+		}
+		if team := stop.TeamOf(subject); team != "" && !strings.Contains(subject+".", "."+team+".") {
+			t.Errorf("%q is taken for one of the team %q", subject, team)
 		}
 		q := stop.Quota{Account: account, Endpoint: endpoint}
 		token := q.Token()
@@ -158,6 +193,90 @@ func FuzzSubject(f *testing.F) {
 		// Whatever an account is called, a letter about it can be written.
 		if _, err := json.Marshal(stop.Bury(stop.Message{Subject: subject, Header: map[string][]string{account: {endpoint}}}, r.ID, stop.WhyPanic, id)); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// What the API calls an activity becomes a part of a subject.
+func FuzzCallPlace(f *testing.F) {
+	for _, region := range []string{"", "ap-guangzhou", "ap-shanghai-fsi", "*", ">", "x", "ap-seoul.asr-a", "ap-\u0000", "\xff"} {
+		for _, activity := range []string{"", "asr-runweb01", "asr-", "asr-*", "asr-a.b", "asr-a\r\nb", "asr-" + text(33), "größe", "\xff"} {
+			f.Add(region, activity, "ap-seoul", "asr-a")
+		}
+	}
+	f.Fuzz(func(t *testing.T, region, activity, otherRegion, otherActivity string) {
+		one, other := callOn(region, activity), callOn(otherRegion, otherActivity)
+		checkPlace(t, one)
+		if same := one.Target == other.Target; same != (one.Place() == other.Place()) {
+			t.Errorf("%+v is at %s, %+v at %s", one.Target, one.Place(), other.Target, other.Place())
+		}
+	})
+}
+
+// Whatever groups a request names, and in whatever order, each target has a
+// name, and a subject, of its own.
+func FuzzNames(f *testing.F) {
+	f.Add("asg-a asg-a asg-a", "as.refresh.stop", "r")
+	f.Add("asg-a asg-a2 asg-a asg-2 asg-a2", "as.refresh.resume", "part-1")
+	f.Add("asg-1 asg-1 asg-11 asg-1 asg-11", "as.refresh.stop.bulk", "a.b")
+	f.Fuzz(func(t *testing.T, groups, subject, id string) {
+		var targets []stop.Target
+		for i, group := range strings.Split(groups, " ") {
+			targets = append(targets, stop.Target{AutoScalingGroupID: group, Region: []string{"ap-seoul", "ap-tokyo"}[i%2]})
+		}
+		payload, err := json.Marshal(stop.Request{ID: id, Targets: targets})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, bad := stop.Decode(stop.Message{Subject: subject, Data: payload, Stored: stored}, defaults)
+		if bad != nil || !r.Several() {
+			return
+		}
+		checkNames(t, r.Targets)
+		for n, m := range stop.Names(r.Targets) {
+			task := stop.Task{Request: r.ID, Name: m.Name, Lane: r.Lane, Quota: quotas()[0]}
+			p := stop.Part{Of: stop.Bulk{Task: task}, Number: n, Quota: task.Quota}
+			if stop.IsPart(stop.TaskSubject(task)) || !stop.IsPart(stop.PartSubject(p)) {
+				t.Errorf("%s is taken for a part, or %s is not", stop.TaskSubject(task), stop.PartSubject(p))
+			}
+			if request, name := stop.SplitKey(task.Key()); request != r.ID || name != m.Name {
+				t.Errorf("%s is taken apart into %q and %q", task.Key(), request, name)
+			}
+		}
+		task := stop.Task{Request: r.ID, Lane: r.Lane, Quota: quotas()[0]}
+		if stop.IsPart(stop.TaskSubject(task)) {
+			t.Errorf("%s is taken for a part", stop.TaskSubject(task))
+		}
+	})
+}
+
+// What is allowed as a pattern is one for every name.
+func FuzzSelectorName(f *testing.F) {
+	for _, pattern := range []string{"", "*", "shop-*", "?*[a-c]", "[^a]", `\\*`, "[", "*[", "[]", `\`, "[a-", "*x*[", "网站-*", "a/*", "\xff"} {
+		f.Add(pattern, "shop-web-1")
+		f.Add(pattern, "网站/1")
+	}
+	f.Fuzz(func(t *testing.T, pattern, name string) {
+		payload, err := json.Marshal(map[string]any{"Selector": stop.Selector{Name: pattern}, "MaxTargets": 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, bad := stop.Decode(bare(string(payload)), defaults)
+		if bad != nil {
+			if bad.Field != "Selector.Name" && bad.Field != "Selector" || pattern == "" != (bad.Field == "Selector") {
+				t.Errorf("%q: %v", pattern, bad)
+			}
+			if pattern != "" && (stop.Selector{Name: pattern}).Matches(stop.Group{Name: name}) {
+				t.Errorf("%q is refused and matches %q", pattern, name)
+			}
+			return
+		}
+		want, err := path.Match(r.Selector.Name, name)
+		if err != nil {
+			t.Errorf("%q is allowed and no pattern for %q", r.Selector.Name, name)
+		}
+		if got := r.Selector.Matches(stop.Group{Name: name}); got != want {
+			t.Errorf("%q matches %q: %t, want %t", r.Selector.Name, name, got, want)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package stop
 
 import (
 	"fmt"
+	"path"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -11,7 +12,8 @@ import (
 const (
 	// MaxRequestBytes is the largest payload, a CloudEvents envelope included.
 	MaxRequestBytes = 1 << 20
-	// MaxTextBytes is the longest Reason, RequestedBy or Incident.
+	// MaxTextBytes is the longest Reason, RequestedBy or Incident, and the longest
+	// Name of a Selector.
 	MaxTextBytes = 1 << 10
 	// DefaultLife is how long after its storing a request without a NotAfter
 	// may still lead to a call.
@@ -21,8 +23,8 @@ const (
 // DefaultAccount is the account of a request that names none.
 const DefaultAccount = "default"
 
-// Request is what somebody asks: pause the instance refresh of a group.
-// Its JSON form is contract section 2.
+// Request is what somebody asks: pause, or resume, the instance refresh of a
+// group. Its JSON form is contract section 2.
 type Request struct {
 	ID                 string    `json:"Id,omitempty"`
 	Account            string    `json:"Account,omitempty"`
@@ -39,8 +41,14 @@ type Request struct {
 	DryRun             bool      `json:"DryRun,omitempty"`
 	AllowRollback      bool      `json:"AllowRollback,omitempty"`
 
+	// Only in requests to resume: Of is the request whose pauses are undone.
+	Of         string     `json:"Of,omitempty"`
+	ResumeMode ResumeMode `json:"ResumeMode,omitempty"`
+
 	// What the message around the payload says, not the payload.
+	Action      string    `json:"-"`
 	Lane        Lane      `json:"-"`
+	Team        string    `json:"-"`
 	Source      Source    `json:"-"`
 	Traceparent string    `json:"-"`
 	Sequence    uint64    `json:"-"`
@@ -86,7 +94,8 @@ func quote(s string) string {
 }
 
 // Several reports whether the request is not about exactly one named target.
-func (r Request) Several() bool { return r.Selector != nil || len(r.Targets) > 1 }
+// What it means if it is Of another, that one's results say.
+func (r Request) Several() bool { return r.Selector != nil || r.Targets != nil || r.Of != "" }
 
 // Target is the one target of a request that is not Several.
 func (r Request) Target() Target {
@@ -108,16 +117,41 @@ func (r *Request) complete(d Defaults) *Invalid {
 	if r.Selector != nil && (len(r.Targets) > 0 || r.AutoScalingGroupID != "" || r.RefreshActivityID != "") {
 		return invalid("Selector", "cannot be combined with named targets")
 	}
+	// In requests to pause it has no place at all, see validateResume.
+	if r.Of != "" && r.Action == ActionResume && (r.Selector != nil || r.Targets != nil || r.AutoScalingGroupID != "" || r.RefreshActivityID != "") {
+		return invalid("Of", "cannot be combined with targets or a Selector: it means those of that request")
+	}
+	// As many as the list names: who reads the message counts those.
+	if len(r.Targets) > MaxTargets {
+		return invalid("Targets", "has %d targets; at most %d are allowed in one request", len(r.Targets), MaxTargets)
+	}
+	if r.Action == ActionResume {
+		r.ResumeMode = ResumeMode(first(string(r.ResumeMode), string(ResumeRetry)))
+	}
+	if s := r.Selector; s != nil {
+		if s.empty() {
+			return invalid("Selector", "is empty and would mean every group; say which")
+		}
+		s.Account = first(s.Account, r.Account, DefaultAccount)
+		if len(s.Regions) == 0 && r.Region != "" {
+			s.Regions = []string{r.Region}
+		}
+	}
 	if len(r.Targets) == 1 {
 		t := r.Targets[0]
 		r.AutoScalingGroupID, r.RefreshActivityID, r.Targets = t.AutoScalingGroupID, t.RefreshActivityID, nil
 		r.Account, r.Region = first(t.Account, r.Account), first(t.Region, r.Region)
 	}
 	r.Account = first(r.Account, DefaultAccount)
-	r.Region = first(r.Region, d.Region)
+	if r.Selector == nil && r.Of == "" {
+		r.Region = first(r.Region, d.Region)
+	}
 	for i := range r.Targets {
 		t := &r.Targets[i]
 		t.Account, t.Region = first(t.Account, r.Account), first(t.Region, r.Region)
+	}
+	if r.Targets != nil {
+		r.Targets = distinct(r.Targets)
 	}
 	if r.NotAfter.IsZero() {
 		r.NotAfter = r.RequestedAt.Add(DefaultLife)
@@ -144,6 +178,9 @@ func (r *Request) validate() *Invalid {
 	if r.MaxTargets < 0 {
 		return invalid("MaxTargets", "is %d; it must not be negative", r.MaxTargets)
 	}
+	if bad := r.validateResume(); bad != nil {
+		return bad
+	}
 	if !r.Several() {
 		return r.Target().validate("")
 	}
@@ -162,10 +199,42 @@ func (r *Request) validate() *Invalid {
 	return nil
 }
 
-func (s Selector) validate(most int) *Invalid {
-	if s.Account == "" && len(s.Regions) == 0 && len(s.Tags) == 0 && s.Name == "" && s.LaunchConfigurationID == "" {
-		return invalid("Selector", "is empty and would mean every group; say which")
+// validateResume checks what only requests to resume may say.
+func (r *Request) validateResume() *Invalid {
+	const elsewhere = "is only for requests to resume, which are published under " + SubjectResume
+	switch {
+	case r.Action != ActionResume && r.Of != "":
+		return invalid("Of", elsewhere)
+	case r.Action != ActionResume && r.ResumeMode != "":
+		return invalid("ResumeMode", elsewhere)
+	case r.Of != "" && !ValidID(r.Of):
+		return invalid("Of", "%s is no identity of a request: want letters, digits, - and _, at most 64", quote(r.Of))
+	case r.Action == ActionResume && r.ResumeMode != ResumeRetry && r.ResumeMode != ResumeContinue:
+		return invalid("ResumeMode", "%s is not allowed: want %s or %s", quote(string(r.ResumeMode)), ResumeRetry, ResumeContinue)
 	}
+	return nil
+}
+
+func (s Selector) empty() bool {
+	return s.Account == "" && len(s.Regions) == 0 && len(s.Tags) == 0 && s.Name == "" && s.LaunchConfigurationID == ""
+}
+
+// Matches reports whether the selector means a group, by what it says of it.
+func (s Selector) Matches(g Group) bool {
+	if s.Name != "" {
+		if ok, err := path.Match(s.Name, g.Name); !ok || err != nil {
+			return false
+		}
+	}
+	for key, value := range s.Tags {
+		if have, ok := g.Tags[key]; !ok || have != value {
+			return false
+		}
+	}
+	return s.LaunchConfigurationID == "" || s.LaunchConfigurationID == g.LaunchConfigurationID
+}
+
+func (s Selector) validate(most int) *Invalid {
 	if most == 0 {
 		return invalid("MaxTargets", "is required with a Selector: the most groups it may mean")
 	}
@@ -176,6 +245,19 @@ func (s Selector) validate(most int) *Invalid {
 		if !ValidRegion(region) {
 			return invalid(fmt.Sprintf("Selector.Regions[%d]", i), "%s is not allowed: want %s", quote(region), wantRegion)
 		}
+	}
+	// Every group is matched with it, which takes as long as the two are long.
+	if len(s.Name) > MaxTextBytes {
+		return invalid("Selector.Name", "is %d bytes long; at most %d are allowed", len(s.Name), MaxTextBytes)
+	}
+	if _, err := path.Match(s.Name, ""); err != nil {
+		return invalid("Selector.Name", "%s is no pattern: * stands for any characters, ? for one, [a-z] for one of several", quote(s.Name))
+	}
+	if _, ok := s.Tags[""]; ok {
+		return invalid("Selector.Tags", "has a tag without a key")
+	}
+	if id := s.LaunchConfigurationID; id != "" && !launchPattern.MatchString(id) {
+		return invalid("Selector.LaunchConfigurationId", "%s is not allowed: want asc- and lower-case letters or digits", quote(id))
 	}
 	return nil
 }

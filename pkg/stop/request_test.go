@@ -3,6 +3,8 @@ package stop_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -44,13 +46,37 @@ func text(n int) string { return strings.Repeat("x", n) }
 
 // rule is one sentence of contract section 2. Field and says are empty where
 // the request is allowed. The published schema must agree with every row,
-// except where no schema can know: those rows are marked beyond.
+// except where no schema can know: those rows are marked beyond. Those marked
+// resume are published under as.refresh.resume.
 type rule struct {
 	name    string
 	payload string
 	field   string
 	says    string
 	beyond  bool
+	resume  bool
+}
+
+func (r rule) message() stop.Message {
+	m := bare(r.payload)
+	if r.resume {
+		m.Subject = stop.SubjectResume
+	}
+	return m
+}
+
+// many is a list of n targets, each of a group of its own.
+func many(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `,{"AutoScalingGroupId":"asg-%d"}`, i)
+	}
+	return `{"Targets":[` + b.String()[1:] + `]}`
+}
+
+// same is a list of n times the same target.
+func same(n int) string {
+	return `{"Targets":[` + strings.Repeat(`{"AutoScalingGroupId":"asg-a"},`, n-1) + `{"AutoScalingGroupId":"asg-a"}]}`
 }
 
 func rules() []rule {
@@ -202,6 +228,77 @@ func rules() []rule {
 		{name: "selector with a bad region", payload: `{"Selector":{"Regions":["ap-seoul","*"]},"MaxTargets":3}`, field: "Selector.Regions[1]", says: "not allowed"},
 		{name: "selector and group", payload: group(`"Selector":{"Name":"web"},"MaxTargets":3`), field: "Selector", says: "cannot be combined"},
 		{name: "selector and activity", payload: `{"RefreshActivityId":"asr-a","Selector":{"Name":"web"},"MaxTargets":3}`, field: "Selector", says: "cannot be combined"},
+		{name: "selector and an empty list", payload: `{"Targets":[],"Selector":{"Name":"web"},"MaxTargets":3}`, field: "Targets", says: "is an empty list"},
+		{name: "selector and an empty group", payload: `{"AutoScalingGroupId":"","RefreshActivityId":"","Selector":{"Name":"web"},"MaxTargets":3}`},
+		{name: "selector by account", payload: `{"Selector":{"Account":"shop"},"MaxTargets":3}`},
+		{name: "selector by region", payload: `{"Selector":{"Regions":["ap-seoul"]},"MaxTargets":3}`},
+		{name: "selector by the region of the request alone", payload: `{"Region":"ap-seoul","Selector":{},"MaxTargets":3}`, field: "Selector", says: "is empty"},
+		{name: "selector by the account of the request alone", payload: `{"Account":"shop","Selector":{},"MaxTargets":3}`, field: "Selector", says: "is empty"},
+		{name: "selector by a tag without a value", payload: `{"Selector":{"Tags":{"team":""}},"MaxTargets":3}`},
+		{name: "selector by a tag without a key", payload: `{"Selector":{"Tags":{"":"shop"}},"MaxTargets":3}`, field: "Selector.Tags", says: "a tag without a key"},
+		{name: "selector by a pattern", payload: `{"Selector":{"Name":"shop-*-[a-c]?\\*"},"MaxTargets":3}`},
+		{name: "selector by a name beyond ASCII", payload: `{"Selector":{"Name":"网站-*"},"MaxTargets":3}`},
+		{name: "selector with an open class", payload: `{"Selector":{"Name":"web-[a-"},"MaxTargets":3}`, field: "Selector.Name", says: `"web-[a-" is no pattern`, beyond: true},
+		{name: "selector with an open class behind a star", payload: `{"Selector":{"Name":"*x*["},"MaxTargets":3}`, field: "Selector.Name", says: "is no pattern", beyond: true},
+		{name: "selector with an empty class", payload: `{"Selector":{"Name":"[]"},"MaxTargets":3}`, field: "Selector.Name", says: "is no pattern", beyond: true},
+		{name: "selector with a backslash at its end", payload: `{"Selector":{"Name":"web\\"},"MaxTargets":3}`, field: "Selector.Name", says: "is no pattern", beyond: true},
+		{name: "selector with a long text that is no pattern", payload: `{"Selector":{"Name":"` + text(1000) + `["},"MaxTargets":3}`, field: "Selector.Name", says: "…", beyond: true},
+		{name: "selector with a pattern of 1 KiB", payload: `{"Selector":{"Name":"` + text(1024) + `"},"MaxTargets":3}`},
+		{name: "selector with a longer pattern", payload: `{"Selector":{"Name":"` + text(1025) + `"},"MaxTargets":3}`, field: "Selector.Name", says: "1025 bytes long; at most 1024"},
+		{name: "selector with a pattern that is longer in bytes only", payload: `{"Selector":{"Name":"` + strings.Repeat("好", 400) + `"},"MaxTargets":3}`, field: "Selector.Name", says: "1200 bytes long", beyond: true},
+		{name: "selector by a launch configuration of another kind", payload: `{"Selector":{"LaunchConfigurationId":"asg-1"},"MaxTargets":3}`, field: "Selector.LaunchConfigurationId", says: "want asc-"},
+		{name: "selector by a launch configuration with *", payload: `{"Selector":{"LaunchConfigurationId":"asc-*"},"MaxTargets":3}`, field: "Selector.LaunchConfigurationId", says: "not allowed"},
+		{name: "selector by a launch configuration of 33", payload: `{"Selector":{"LaunchConfigurationId":"asc-` + text(33) + `"},"MaxTargets":3}`, field: "Selector.LaunchConfigurationId", says: "not allowed"},
+		{name: "selector with an empty region", payload: `{"Selector":{"Regions":[""]},"MaxTargets":3}`, field: "Selector.Regions[0]", says: "not allowed"},
+		{name: "selector, with a bad region of the request", payload: `{"Region":"*","Selector":{"Name":"web"},"MaxTargets":3}`, field: "Region", says: "not allowed"},
+		{name: "selector, with a bad account of the request", payload: `{"Account":"a b","Selector":{"Name":"web"},"MaxTargets":3}`, field: "Account", says: "not allowed"},
+		{name: "selector for more than are ever allowed", payload: `{"Selector":{"Name":"web"},"MaxTargets":1000000}`},
+		{name: "selector to resume", payload: `{"Selector":{"Name":"web"},"MaxTargets":3}`, resume: true},
+
+		{name: "the same target twice", payload: same(2)},
+		{name: "as many targets as are allowed", payload: many(stop.MaxTargets)},
+		{name: "a target too many", payload: many(stop.MaxTargets + 1), field: "Targets", says: "has 10001 targets; at most 10000"},
+		{name: "too many times the same target", payload: same(stop.MaxTargets + 1), field: "Targets", says: "has 10001 targets; at most 10000"},
+		{name: "list that is too long and a group", payload: `{"AutoScalingGroupId":"asg-a",` + many(stop.MaxTargets + 1)[1:], field: "Targets", says: "cannot be combined"},
+		{name: "the same bad target twice", payload: `{"Targets":[{"AutoScalingGroupId":"*"},{"AutoScalingGroupId":"*"}]}`, field: "Targets[0].AutoScalingGroupId", says: `"*" is not allowed`},
+
+		{name: "resume a group", payload: oneGroup, resume: true},
+		{name: "resume a list", payload: many(2), resume: true},
+		{name: "resume and try again what failed", payload: group(`"ResumeMode":"RETRY"`), resume: true},
+		{name: "resume and leave what failed", payload: group(`"ResumeMode":"CONTINUE"`), resume: true},
+		{name: "resume in an empty mode", payload: group(`"ResumeMode":""`), resume: true},
+		{name: "resume in a mode of another case", payload: group(`"ResumeMode":"retry"`), field: "ResumeMode", says: `"retry" is not allowed: want RETRY or CONTINUE`, resume: true},
+		{name: "resume in a mode that is none", payload: group(`"ResumeMode":"` + text(5000) + `"`), field: "ResumeMode", says: "…", resume: true},
+		{name: "resume in a mode that is a number", payload: group(`"ResumeMode":1`), field: "ResumeMode", says: "is a JSON number; want a string", resume: true},
+		{name: "resume in a mode that is null", payload: group(`"ResumeMode":null`), field: "ResumeMode", says: "is null", resume: true},
+		{name: "resume what another request has paused", payload: `{"Of":"deploy-4711"}`, resume: true},
+		{name: "resume that with more fields", payload: `{"Id":"undo","Of":"` + text(64) + `","ResumeMode":"CONTINUE","MaxTargets":3,"Account":"shop","Region":"ap-seoul","DryRun":true,"Reason":"r"}`, resume: true},
+		{name: "resume that, with an empty group", payload: `{"Of":"deploy-4711","AutoScalingGroupId":"","RefreshActivityId":""}`, resume: true},
+		{name: "resume a group, with an empty Of", payload: group(`"Of":""`), resume: true},
+		{name: "resume nothing", payload: `{}`, field: "AutoScalingGroupId", says: "is required", resume: true},
+		{name: "resume of nothing", payload: `{"Of":""}`, field: "AutoScalingGroupId", says: "is required", resume: true},
+		{name: "Of with a dot", payload: `{"Of":"a.b"}`, field: "Of", says: `"a.b" is no identity of a request`, resume: true},
+		{name: "Of with a wildcard", payload: `{"Of":">"}`, field: "Of", says: "want letters, digits, - and _, at most 64", resume: true},
+		{name: "Of of 65", payload: `{"Of":"` + text(65) + `"}`, field: "Of", says: "is no identity", resume: true},
+		{name: "Of of 5 KB", payload: `{"Of":"` + text(5000) + `"}`, field: "Of", says: "…", resume: true},
+		{name: "Of as a number", payload: `{"Of":7}`, field: "Of", says: "want a string", resume: true},
+		{name: "Of as a list", payload: `{"Of":["a"]}`, field: "Of", says: "want a string", resume: true},
+		{name: "Of as null", payload: `{"Of":null}`, field: "Of", says: "is null", resume: true},
+		{name: "Of in another case", payload: `{"of":"a"}`, field: "of", says: "did you mean Of?", resume: true},
+		{name: "Of with a bad account", payload: `{"Of":"a","Account":"a b"}`, field: "Account", says: "not allowed", resume: true},
+		{name: "Of with a bad region", payload: `{"Of":"a","Region":"*"}`, field: "Region", says: "not allowed", resume: true},
+		{name: "Of and group", payload: group(`"Of":"a"`), field: "Of", says: "cannot be combined", resume: true},
+		{name: "Of and activity", payload: `{"RefreshActivityId":"asr-a","Of":"a"}`, field: "Of", says: "cannot be combined", resume: true},
+		{name: "Of and a list", payload: `{"Targets":[{"AutoScalingGroupId":"asg-a"},{"AutoScalingGroupId":"asg-b"}],"Of":"a"}`, field: "Of", says: "cannot be combined", resume: true},
+		{name: "Of and a list of one", payload: `{"Targets":[{"AutoScalingGroupId":"asg-a"}],"Of":"a"}`, field: "Of", says: "cannot be combined", resume: true},
+		{name: "Of and a list of one empty target", payload: `{"Targets":[{}],"Of":"a"}`, field: "Of", says: "cannot be combined", resume: true},
+		{name: "Of and an empty list", payload: `{"Targets":[],"Of":"a"}`, field: "Targets", says: "is an empty list", resume: true},
+		{name: "Of and a selector", payload: `{"Selector":{"Name":"web"},"MaxTargets":3,"Of":"a"}`, field: "Of", says: "cannot be combined", resume: true},
+		{name: "Of in a request to pause", payload: `{"Of":"a"}`, field: "Of", says: "is only for requests to resume, which are published under as.refresh.resume", beyond: true},
+		{name: "Of and a group in a request to pause", payload: group(`"Of":"a"`), field: "Of", says: "is only for requests to resume"},
+		{name: "a mode in a request to pause", payload: group(`"ResumeMode":"RETRY"`), field: "ResumeMode", says: "is only for requests to resume", beyond: true},
+		{name: "a mode that is none in a request to pause", payload: group(`"ResumeMode":"x"`), field: "ResumeMode", says: "is only for requests to resume"},
+		{name: "empty Of and mode in a request to pause", payload: group(`"Of":"","ResumeMode":""`)},
 		{name: "selector and list", payload: `{"Targets":[{"AutoScalingGroupId":"asg-a"}],"Selector":{"Name":"web"},"MaxTargets":3}`, field: "Selector", says: "cannot be combined"},
 	}
 }
@@ -209,7 +306,7 @@ func rules() []rule {
 func TestContractSection2(t *testing.T) {
 	for _, r := range rules() {
 		t.Run(r.name, func(t *testing.T) {
-			got, bad := stop.Decode(bare(r.payload), defaults)
+			got, bad := stop.Decode(r.message(), defaults)
 			if r.says == "" {
 				if bad != nil {
 					t.Fatalf("is refused: %v", bad)
@@ -239,20 +336,57 @@ func TestContractSection2(t *testing.T) {
 // nothing of the wrong shape or length may be left.
 func TestInvalidRequestKeepsOnlyWhatMayBeRepeated(t *testing.T) {
 	long := text(stop.MaxTextBytes - 1)
-	payload, err := json.Marshal(map[string]any{
+	bad := map[string]any{
 		"Id": "kept", "Account": "a b", "Region": "*", "AutoScalingGroupId": "asg->", "RefreshActivityId": text(5000),
 		"Reason": long + "好", "RequestedBy": long + "好", "Incident": "INC-1",
-	})
-	if err != nil {
-		t.Fatal(err)
+		"Of": "a.>", "ResumeMode": "PERHAPS",
 	}
-	got, bad := stop.Decode(bare(string(payload)), defaults)
-	want := stop.Request{
+	with := func(members map[string]any) map[string]any {
+		all := maps.Clone(bad)
+		maps.Copy(all, members)
+		return all
+	}
+	base := stop.Request{
 		ID: "kept", Reason: long, RequestedBy: long, Incident: "INC-1", NotAfter: stored.Add(stop.DefaultLife),
-		Lane: stop.LaneNormal, Source: stop.SourceJSON, Sequence: 7, RequestedAt: stored,
+		Action: stop.ActionStop, Lane: stop.LaneNormal, Source: stop.SourceJSON, Sequence: 7, RequestedAt: stored,
 	}
-	if diff := cmp.Diff(want, got); bad == nil || diff != "" {
-		t.Errorf("invalid: %v, request (-want +got):\n%s", bad, diff)
+	but := func(change func(*stop.Request)) stop.Request { r := base; change(&r); return r }
+	// Refused before its life was known.
+	resume := but(func(r *stop.Request) { r.Action, r.NotAfter = stop.ActionResume, time.Time{} })
+	list := []map[string]any{{"AutoScalingGroupId": "*", "Region": text(5000)}, {"AutoScalingGroupId": "asg-a"}}
+	lists := with(map[string]any{"AutoScalingGroupId": "", "RefreshActivityId": "", "Targets": list})
+	for _, row := range []struct {
+		name, subject string
+		members       map[string]any
+		want          stop.Request
+	}{
+		{"to pause", stop.SubjectStop, bad, base},
+		{"to resume", stop.SubjectResume, bad, resume},
+		{"several, to pause", stop.SubjectStop, lists, base},
+		{"several, to resume", stop.SubjectResume, lists, resume},
+		{"what another has paused", stop.SubjectResume, with(map[string]any{"AutoScalingGroupId": "", "RefreshActivityId": "", "Reason": "", "RequestedBy": ""}), but(func(r *stop.Request) {
+			r.Action, r.Reason, r.RequestedBy = stop.ActionResume, "", ""
+		})},
+		{"a list of one", stop.SubjectStop, with(map[string]any{"AutoScalingGroupId": "", "RefreshActivityId": "", "Targets": list[:1]}), base},
+		{"a selector", stop.SubjectStop, with(map[string]any{"Selector": map[string]any{"Account": "a b", "Name": "["}}), but(func(r *stop.Request) { r.NotAfter = time.Time{} })},
+		{"what is only for requests to resume", stop.SubjectStop, with(map[string]any{"Of": "a", "ResumeMode": "RETRY"}), base},
+		{"what may be repeated of a request to resume", stop.SubjectResume, with(map[string]any{"Of": "a", "ResumeMode": "CONTINUE"}), but(func(r *stop.Request) {
+			r.Action, r.NotAfter, r.Of, r.ResumeMode = stop.ActionResume, time.Time{}, "a", stop.ResumeContinue
+		})},
+		{"an unknown field, so that nothing is checked", stop.SubjectResume, with(map[string]any{"Foo": 1, "Targets": list}), resume},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			payload, err := json.Marshal(row.members)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := bare(string(payload))
+			m.Subject = row.subject
+			got, bad := stop.Decode(m, defaults)
+			if diff := cmp.Diff(row.want, got); bad == nil || diff != "" {
+				t.Errorf("invalid: %v, request (-want +got):\n%s", bad, diff)
+			}
+		})
 	}
 }
 
@@ -288,12 +422,104 @@ func TestSeveral(t *testing.T) {
 		oneGroup: false,
 		`{"Targets":[{"AutoScalingGroupId":"asg-a"}]}`:                                false,
 		`{"Targets":[{"AutoScalingGroupId":"asg-a"},{"AutoScalingGroupId":"asg-b"}]}`: true,
-		`{"Selector":{"Name":"web"},"MaxTargets":1}`:                                  true,
+		// Whoever names two expects a summary.
+		same(2): true,
+		`{"Selector":{"Name":"web"},"MaxTargets":1}`: true,
+		`{"Of":"deploy-4711"}`:                       true,
 	} {
-		got, bad := stop.Decode(bare(payload), defaults)
+		got, bad := stop.Decode(rule{payload: payload, resume: true}.message(), defaults)
 		if bad != nil || got.Several() != want {
 			t.Errorf("%s: several %t, want %t (%v)", payload, got.Several(), want, bad)
 		}
+	}
+}
+
+// What is the same target, is decided when the defaults have been filled in.
+func TestTargetsAreDistinct(t *testing.T) {
+	a := stop.Target{Account: "default", Region: "ap-guangzhou", AutoScalingGroupID: "asg-a"}
+	but := func(change func(*stop.Target)) stop.Target { other := a; change(&other); return other }
+	b := but(func(t *stop.Target) { t.AutoScalingGroupID = "asg-b" })
+	for _, row := range []struct {
+		name, list string
+		want       []stop.Target
+	}{
+		{"twice", `{"AutoScalingGroupId":"asg-a"},{"AutoScalingGroupId":"asg-a"}`, []stop.Target{a}},
+		{"many times", strings.Repeat(`{"AutoScalingGroupId":"asg-a"},`, 500) + `{"AutoScalingGroupId":"asg-a"}`, []stop.Target{a}},
+		{"twice, once with the defaults", `{"AutoScalingGroupId":"asg-a"},{"Account":"default","Region":"ap-guangzhou","AutoScalingGroupId":"asg-a"}`, []stop.Target{a}},
+		{"the first place counts", `{"AutoScalingGroupId":"asg-b"},{"AutoScalingGroupId":"asg-a"},{"AutoScalingGroupId":"asg-b"}`, []stop.Target{b, a}},
+		{"another account", `{"AutoScalingGroupId":"asg-a"},{"Account":"shop","AutoScalingGroupId":"asg-a"}`, []stop.Target{a, but(func(t *stop.Target) { t.Account = "shop" })}},
+		{"another region", `{"AutoScalingGroupId":"asg-a"},{"Region":"ap-seoul","AutoScalingGroupId":"asg-a"}`, []stop.Target{a, but(func(t *stop.Target) { t.Region = "ap-seoul" })}},
+		{"an activity of the group is another target", `{"AutoScalingGroupId":"asg-a"},{"AutoScalingGroupId":"asg-a","RefreshActivityId":"asr-a"}`, []stop.Target{a, but(func(t *stop.Target) { t.RefreshActivityID = "asr-a" })}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			got, bad := stop.Decode(bare(`{"Targets":[`+row.list+`]}`), defaults)
+			if bad != nil {
+				t.Fatal(bad)
+			}
+			if diff := cmp.Diff(row.want, got.Targets); diff != "" {
+				t.Errorf("targets (-want +got):\n%s", diff)
+			}
+			if !got.Several() || got.Lane != stop.LaneBulk {
+				t.Errorf("several: %t, lane %s; a list stays a list", got.Several(), got.Lane)
+			}
+		})
+	}
+}
+
+func TestSelectorMatches(t *testing.T) {
+	web := stop.Group{
+		AutoScalingGroupID: "asg-shopweb1", Name: "shop-web-1", LaunchConfigurationID: "asc-web",
+		Tags: map[string]string{"team": "shop", "tier": "web", "empty": ""},
+	}
+	for _, row := range []struct {
+		name string
+		s    stop.Selector
+		want bool
+	}{
+		{"the name to the letter", stop.Selector{Name: "shop-web-1"}, true},
+		{"the beginning of the name is not the name", stop.Selector{Name: "shop"}, false},
+		{"the end of the name is not the name", stop.Selector{Name: "web-1"}, false},
+		{"the name in another case", stop.Selector{Name: "Shop-Web-1"}, false},
+		{"any name", stop.Selector{Name: "*"}, true},
+		{"a beginning", stop.Selector{Name: "shop-*"}, true},
+		{"an end", stop.Selector{Name: "*-1"}, true},
+		{"a middle", stop.Selector{Name: "*web*"}, true},
+		{"another middle", stop.Selector{Name: "*api*"}, false},
+		{"one character", stop.Selector{Name: "shop-web-?"}, true},
+		{"two characters", stop.Selector{Name: "shop-web-??"}, false},
+		{"one of several", stop.Selector{Name: "shop-web-[0-3]"}, true},
+		{"none of several", stop.Selector{Name: "shop-web-[^0-3]"}, false},
+		{"a star that is meant", stop.Selector{Name: `shop\*`}, false},
+		{"what is no pattern matches nothing", stop.Selector{Name: "["}, false},
+		{"what is no pattern matches nothing, whatever goes before", stop.Selector{Name: "shop-*["}, false},
+
+		{"a tag", stop.Selector{Tags: map[string]string{"team": "shop"}}, true},
+		{"all tags", stop.Selector{Tags: map[string]string{"team": "shop", "tier": "web"}}, true},
+		{"one tag of two", stop.Selector{Tags: map[string]string{"team": "shop", "tier": "api"}}, false},
+		{"a tag that it has not", stop.Selector{Tags: map[string]string{"owner": "shop"}}, false},
+		{"an empty tag", stop.Selector{Tags: map[string]string{"empty": ""}}, true},
+		{"a tag that it has not is no empty one", stop.Selector{Tags: map[string]string{"owner": ""}}, false},
+		{"a tag in another case", stop.Selector{Tags: map[string]string{"Team": "shop"}}, false},
+		{"a tag is no pattern", stop.Selector{Tags: map[string]string{"team": "*"}}, false},
+
+		{"the launch configuration", stop.Selector{LaunchConfigurationID: "asc-web"}, true},
+		{"another launch configuration", stop.Selector{LaunchConfigurationID: "asc-api"}, false},
+
+		{"all of it", stop.Selector{Name: "shop-*", Tags: map[string]string{"team": "shop"}, LaunchConfigurationID: "asc-web"}, true},
+		{"all but the name", stop.Selector{Name: "api-*", Tags: map[string]string{"team": "shop"}, LaunchConfigurationID: "asc-web"}, false},
+		{"all but the tag", stop.Selector{Name: "shop-*", Tags: map[string]string{"team": "api"}, LaunchConfigurationID: "asc-web"}, false},
+		{"all but the launch configuration", stop.Selector{Name: "shop-*", Tags: map[string]string{"team": "shop"}, LaunchConfigurationID: "asc-api"}, false},
+		// Where it looks is not for a group to say.
+		{"account and regions", stop.Selector{Account: "shop", Regions: []string{"ap-seoul"}}, true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			if got := row.s.Matches(web); got != row.want {
+				t.Errorf("%+v matches: %t, want %t", row.s, got, row.want)
+			}
+		})
+	}
+	if (stop.Selector{Name: "?*"}).Matches(stop.Group{}) || (stop.Selector{Tags: map[string]string{"a": ""}}).Matches(stop.Group{}) {
+		t.Error("a group of which nothing is known is taken for one with a name or a tag")
 	}
 }
 

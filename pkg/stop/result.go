@@ -16,8 +16,12 @@ const (
 	OutcomePaused Outcome = "paused"
 	// OutcomeAlreadyPaused: the activity stands still, not by this request.
 	OutcomeAlreadyPaused Outcome = "already_paused"
+	// OutcomeResumed: the API accepted the Resume, or our own earlier one.
+	OutcomeResumed Outcome = "resumed"
 	// OutcomeWouldPause: dry run; a Stop would have been sent.
 	OutcomeWouldPause Outcome = "would_pause"
+	// OutcomeWouldResume: dry run; a Resume would have been sent.
+	OutcomeWouldResume Outcome = "would_resume"
 	// OutcomeConflict: the status does not allow a Stop, and it is not a pause.
 	OutcomeConflict Outcome = "conflict"
 	// OutcomeNotFound: no such activity or group, or nothing live in it.
@@ -31,23 +35,27 @@ const (
 	// OutcomeFailed: the API refused for another lasting reason, or the
 	// attempts ran out.
 	OutcomeFailed Outcome = "failed"
+	// OutcomeDone: all targets of the request have their result.
+	OutcomeDone Outcome = "done"
 )
 
 // Outcomes lists every outcome, for metrics that create their labels at start.
 func Outcomes() []Outcome {
 	return []Outcome{
-		OutcomePaused, OutcomeAlreadyPaused, OutcomeWouldPause, OutcomeConflict,
-		OutcomeNotFound, OutcomeRefused, OutcomeExpired, OutcomeInvalid, OutcomeFailed,
+		OutcomePaused, OutcomeAlreadyPaused, OutcomeResumed, OutcomeWouldPause, OutcomeWouldResume, OutcomeConflict,
+		OutcomeNotFound, OutcomeRefused, OutcomeExpired, OutcomeInvalid, OutcomeFailed, OutcomeDone,
 	}
 }
 
 // ResultType is the CloudEvents type of a result.
 const ResultType = "as.refresh.stop.result"
 
-// Result is the one terminal record of a request. Its JSON form is contract
-// section 3.
+// Result is the one terminal record of a request, or of one target of a request
+// that means several. Its JSON form is contract section 3.
 type Result struct {
-	Request            string    `json:"Request"`
+	Request string `json:"Request"`
+	// Target is the name of the target within a request that means several.
+	Target             string    `json:"Target,omitempty"`
 	Account            string    `json:"Account,omitempty"`
 	Region             string    `json:"Region,omitempty"`
 	AutoScalingGroupID string    `json:"AutoScalingGroupId,omitempty"`
@@ -67,9 +75,21 @@ type Result struct {
 	FinishedAt         time.Time `json:"FinishedAt"`
 	Worker             string    `json:"Worker"`
 
+	// Summary is there when the Outcome is done.
+	*Summary
+
 	// Traceparent travels as a header, not in the payload.
 	Traceparent string `json:"-"`
 }
+
+// Summary counts how the targets of a request have ended.
+type Summary struct {
+	Total    int             `json:"Total"`
+	Outcomes map[Outcome]int `json:"Outcomes"`
+}
+
+// Key is the identity of the result, as of its task: see [Task.Key].
+func (r Result) Key() string { return Task{Request: r.Request, Name: r.Target}.Key() }
 
 // Why says for what reason something became a dead letter. It is a metric
 // label and a closed set.
@@ -96,6 +116,7 @@ const MaxDeadData = 512 << 10
 // publish it again: Data under Subject with Header.
 type DeadLetter struct {
 	Request  string              `json:"Request"`
+	Target   string              `json:"Target,omitempty"`
 	Why      Why                 `json:"Why"`
 	Message  string              `json:"Message"`
 	Subject  string              `json:"Subject"`
@@ -112,13 +133,14 @@ type DeadLetter struct {
 func (d DeadLetter) Truncated() bool { return len(d.Data) < d.Size }
 
 // Bury makes the dead letter of a message.
-func Bury(m Message, request string, why Why, message string) DeadLetter {
+func Bury(m Message, key string, why Why, message string) DeadLetter {
+	request, target := SplitKey(key)
 	data := m.Data
 	if len(data) > MaxDeadData {
 		data = data[:MaxDeadData]
 	}
 	return DeadLetter{
-		Request: request, Why: why, Message: Clip(message, MaxTextBytes),
+		Request: request, Target: target, Why: why, Message: Clip(message, MaxTextBytes),
 		Subject: m.Subject, Header: headersToKeep(m.Header), Data: data, Size: len(m.Data),
 		Sequence: m.Sequence, StoredAt: m.Stored,
 	}

@@ -26,6 +26,94 @@ func fullResult() stop.Result {
 	}
 }
 
+// targetResult is the result of one target of a request that means several.
+func targetResult() stop.Result {
+	r := fullResult()
+	r.Target, r.Outcome, r.Code, r.Message, r.Lane = "asg-shopweb1-2", stop.OutcomeResumed, "", "", stop.LaneBulk
+	return r
+}
+
+// summaryResult is the result of that request.
+func summaryResult() stop.Result {
+	return stop.Result{
+		Request: "deploy-4711", Outcome: stop.OutcomeDone, Lane: stop.LaneBulk, Reason: "5xx",
+		RequestedAt: stored, StartedAt: stored, FinishedAt: stored, Worker: "worker-1",
+		Summary: &stop.Summary{Total: 3, Outcomes: map[stop.Outcome]int{stop.OutcomePaused: 2, stop.OutcomeRefused: 1}},
+	}
+}
+
+func TestKeyOfAResult(t *testing.T) {
+	for key, r := range map[string]stop.Result{
+		"deploy-4711":                fullResult(),
+		"deploy-4711.asg-shopweb1-2": targetResult(),
+		"seq-7-a":                    {Request: "seq-7-a"},
+	} {
+		if got := r.Key(); got != key {
+			t.Errorf("got %s, want %s", got, key)
+		}
+		if got := (stop.Task{Request: r.Request, Name: r.Target}).Key(); got != key {
+			t.Errorf("the task is called %s, its result %s", got, key)
+		}
+		if request, name := stop.SplitKey(key); request != r.Request || name != r.Target {
+			t.Errorf("%s is taken apart into %q and %q", key, request, name)
+		}
+		h, _, err := r.Encode()
+		if err != nil || h["ce-id"][0] != key {
+			t.Errorf("ce-id is %v, want %s (%v)", h["ce-id"], key, err)
+		}
+		checkSubject(t, stop.ResultSubject(key), 4+strings.Count(key, "."))
+		if got := matches(stop.TargetResults(r.Request), stop.ResultSubject(key)); got != (r.Target != "") {
+			t.Errorf("%s is among the results of the targets: %t", key, got)
+		}
+	}
+}
+
+func TestEncodedResultOfATarget(t *testing.T) {
+	h, data, err := targetResult().Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := h["ce-subject"]; len(got) != 1 || got[0] != "asg-shopweb1" {
+		t.Errorf("ce-subject is %v", got)
+	}
+	if want := `{"Request":"deploy-4711","Target":"asg-shopweb1-2","Account":"default",`; !strings.HasPrefix(string(data), want) {
+		t.Errorf("got %s, want it to begin with %s", data, want)
+	}
+	for _, name := range []string{`"Total"`, `"Outcomes"`} {
+		if strings.Contains(string(data), name) {
+			t.Errorf("%s has %s, and is of one target", data, name)
+		}
+	}
+	again := targetResult()
+	again.Traceparent = ""
+	roundTrip(t, again)
+}
+
+func TestEncodedSummaryToTheLetter(t *testing.T) {
+	const times = `"RequestedAt":"2026-11-23T04:00:00.000000005Z","StartedAt":"2026-11-23T04:00:00.000000005Z","FinishedAt":"2026-11-23T04:00:00.000000005Z","Worker":"worker-1",`
+	none := summaryResult()
+	none.Summary, none.Message = &stop.Summary{Outcomes: map[stop.Outcome]int{}}, "nothing matches"
+	for _, row := range []struct {
+		r    stop.Result
+		want string
+	}{
+		{summaryResult(), `{"Request":"deploy-4711","Outcome":"done","Attempts":0,"Lane":"bulk","Reason":"5xx",` + times + `"Total":3,"Outcomes":{"paused":2,"refused":1}}`},
+		{none, `{"Request":"deploy-4711","Outcome":"done","Message":"nothing matches","Attempts":0,"Lane":"bulk","Reason":"5xx",` + times + `"Total":0,"Outcomes":{}}`},
+	} {
+		h, data, err := row.r.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(row.want, string(data)); diff != "" {
+			t.Errorf("payload (-want +got):\n%s", diff)
+		}
+		if v, ok := h["ce-subject"]; ok || h["ce-id"][0] != "deploy-4711" {
+			t.Errorf("ce-id %v, ce-subject %v: a summary is of no group", h["ce-id"], v)
+		}
+		roundTrip(t, row.r)
+	}
+}
+
 func TestEncodedResultToTheLetter(t *testing.T) {
 	h, data, err := fullResult().Encode()
 	if err != nil {
@@ -96,8 +184,9 @@ func TestEncodedTimes(t *testing.T) {
 		t.Errorf("ce-time is %s, want %s (%v)", got, want, err)
 	}
 	r.FinishedAt = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
-	if _, _, err := r.Encode(); err == nil || !strings.Contains(err.Error(), r.Request) {
-		t.Errorf("a time beyond RFC 3339: got %v, want an error that names the request", err)
+	r.Target = "asg-a"
+	if _, _, err := r.Encode(); err == nil || !strings.Contains(err.Error(), r.Key()) {
+		t.Errorf("a time beyond RFC 3339: got %v, want an error that names the request and its target", err)
 	}
 }
 
@@ -116,7 +205,10 @@ func TestWorkerNameCannotBreakOutOfItsHeader(t *testing.T) {
 }
 
 func TestOutcomesAreClosed(t *testing.T) {
-	want := []stop.Outcome{"paused", "already_paused", "would_pause", "conflict", "not_found", "refused", "expired", "invalid", "failed"}
+	want := []stop.Outcome{
+		"paused", "already_paused", "resumed", "would_pause", "would_resume", "conflict",
+		"not_found", "refused", "expired", "invalid", "failed", "done",
+	}
 	if diff := cmp.Diff(want, stop.Outcomes()); diff != "" {
 		t.Errorf("outcomes (-want +got):\n%s", diff)
 	}
@@ -154,6 +246,26 @@ func TestBury(t *testing.T) {
 	}
 	if diff := cmp.Diff(got, again); diff != "" {
 		t.Errorf("written and read again (-before +after):\n%s", diff)
+	}
+}
+
+func TestBuryATarget(t *testing.T) {
+	for key, want := range map[string][2]string{
+		"r":                {"r", ""},
+		"r.asg-a":          {"r", "asg-a"},
+		"r.asg-a-2":        {"r", "asg-a-2"},
+		"r.region-ap-a":    {"r", "region-ap-a"},
+		"seq-7-dn2ag9osgs": {"seq-7-dn2ag9osgs", ""},
+	} {
+		d := stop.Bury(bare("{}"), key, stop.WhyFailed, "")
+		if got := [2]string{d.Request, d.Target}; got != want {
+			t.Errorf("%s: of the request and target %q, want %q", key, got, want)
+		}
+		d.Header = nil // none and an empty one are written alike
+		roundTrip(t, d)
+	}
+	if data, err := json.Marshal(stop.Bury(bare("{}"), "r", stop.WhyFailed, "")); err != nil || strings.Contains(string(data), `"Target"`) {
+		t.Errorf("got %s (%v)", data, err)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
 
@@ -67,12 +68,13 @@ func TestReencodedRequestsFitTheSchema(t *testing.T) {
 		if r.says != "" {
 			continue
 		}
-		t.Run(r.name, func(t *testing.T) { reencode(t, schema, bare(r.payload)) })
+		t.Run(r.name, func(t *testing.T) { reencode(t, schema, r.message()) })
 	}
 }
 
 // reencode checks that a valid request, written again, is the same request
-// and fits the schema.
+// and fits the schema. Two things are not written: that a list is empty, and
+// that the only target of one stood there twice.
 func reencode(t *testing.T, schema *jsonschema.Schema, m stop.Message) {
 	t.Helper()
 	r, bad := stop.Decode(m, defaults)
@@ -91,7 +93,17 @@ func reencode(t *testing.T, schema *jsonschema.Schema, m stop.Message) {
 		t.Fatalf("%s is refused: %v", data, bad)
 	}
 	again.Source, again.Traceparent = r.Source, r.Traceparent
-	if diff := cmp.Diff(r, again); diff != "" {
+	if len(r.Targets) == 1 {
+		if again.Several() || again.Lane != stop.LaneOf(m.Subject) {
+			t.Errorf("%s is for several targets, in the lane %s", data, again.Lane)
+		}
+		if diff := cmp.Diff(r.Targets[0], again.Target()); diff != "" {
+			t.Errorf("target written and read again (-before +after):\n%s", diff)
+		}
+		again.Targets, again.Lane = r.Targets, r.Lane
+		again.Account, again.Region, again.AutoScalingGroupID, again.RefreshActivityID = r.Account, r.Region, "", ""
+	}
+	if diff := cmp.Diff(r, again, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("written and read again (-before +after):\n%s", diff)
 	}
 }
@@ -199,14 +211,20 @@ type object struct {
 	Schema     string            `json:"$schema"`
 	ID         string            `json:"$id"`
 	Type       string            `json:"type"`
+	Ref        string            `json:"$ref"`
 	Additional any               `json:"additionalProperties"`
 	Required   []string          `json:"required"`
 	Enum       []string          `json:"enum"`
 	Format     string            `json:"format"`
 	MaxLength  int               `json:"maxLength"`
+	MaxItems   int               `json:"maxItems"`
 	Text       string            `json:"description"`
 	Properties map[string]object `json:"properties"`
-	Defs       map[string]object `json:"$defs"`
+	Names      *object           `json:"propertyNames"`
+	Then       struct {
+		Required []string `json:"required"`
+	} `json:"then"`
+	Defs map[string]object `json:"$defs"`
 }
 
 func readSchema(t *testing.T, path string) object {
@@ -237,9 +255,9 @@ func TestSchemasHaveTheFieldsOfTheStructs(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			names := make(map[string]bool)
-			for f := range row.of.Fields() {
+			for _, f := range reflect.VisibleFields(row.of) {
 				name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-				if name == "-" {
+				if name == "-" || f.Anonymous {
 					continue
 				}
 				names[name] = true
@@ -254,8 +272,15 @@ func TestSchemasHaveTheFieldsOfTheStructs(t *testing.T) {
 				if f.Type == reflect.TypeFor[time.Time]() && p.Format != "date-time" {
 					t.Errorf("%s is a time and has the format %q", name, p.Format)
 				}
-				// What a result always has, its reader may rely on.
+				// What a result always has, its reader may rely on. A summary has all
+				// of its fields, but not every result is one.
 				always := !strings.HasPrefix(options, "omit")
+				if summary := len(f.Index) > 1; summary {
+					if always != slices.Contains(row.schema.Then.Required, name) {
+						t.Errorf("%s is always written in a summary: %t; the schema must say the same", name, always)
+					}
+					always = false
+				}
 				if row.name == "Result" && always != slices.Contains(row.schema.Required, name) {
 					t.Errorf("%s is always written: %t; the schema must say the same", name, always)
 				}
@@ -275,8 +300,21 @@ func TestSchemasHaveTheFieldsOfTheStructs(t *testing.T) {
 			t.Errorf("%s says it is %q of the draft %q", path, s.ID, s.Schema)
 		}
 	}
+	if got := request.Properties["Targets"].MaxItems; got != stop.MaxTargets {
+		t.Errorf("targets are at most %d in the schema and %d in Decode", got, stop.MaxTargets)
+	}
+	if got := request.Defs["selector"].Properties["Name"].Ref; got != "#/$defs/text" {
+		t.Errorf("the name of a selector is %q in the schema, and a text in Decode", got)
+	}
 	if got := request.Defs["text"].MaxLength; got != stop.MaxTextBytes {
 		t.Errorf("texts are at most %d long in the schema and %d in Decode", got, stop.MaxTextBytes)
+	}
+}
+
+func TestRequestSchemaHasTheModes(t *testing.T) {
+	want := []string{string(stop.ResumeRetry), string(stop.ResumeContinue), ""}
+	if diff := cmp.Diff(want, readSchema(t, requestSchema).Properties["ResumeMode"].Enum); diff != "" {
+		t.Errorf("modes (-Go +schema):\n%s", diff)
 	}
 }
 
@@ -289,6 +327,11 @@ func TestResultSchemaHasTheClosedSets(t *testing.T) {
 	}
 	if diff := cmp.Diff(words(stop.Outcomes()), schema.Properties["Outcome"].Enum); diff != "" {
 		t.Errorf("outcomes (-Go +schema):\n%s", diff)
+	}
+	// A target is no summary.
+	counted := slices.DeleteFunc(stop.Outcomes(), func(o stop.Outcome) bool { return o == stop.OutcomeDone })
+	if diff := cmp.Diff(words(counted), schema.Properties["Outcomes"].Names.Enum); diff != "" {
+		t.Errorf("outcomes that a summary counts (-Go +schema):\n%s", diff)
 	}
 	if diff := cmp.Diff(words(stop.Lanes()), schema.Properties["Lane"].Enum); diff != "" {
 		t.Errorf("lanes (-Go +schema):\n%s", diff)
@@ -305,30 +348,53 @@ func words[W ~string](set []W) []string {
 
 func TestEncodedResultsFitTheSchema(t *testing.T) {
 	schema := compile(t, resultSchema)
-	for _, o := range stop.Outcomes() {
-		for name, r := range map[string]stop.Result{"full": fullResult(), "bare": {Request: "r", Lane: stop.LaneNormal}} {
-			r.Outcome = o
-			_, data, err := r.Encode()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := conforms(schema, data); err != nil {
-				t.Errorf("%s, %s: %v", o, name, err)
-			}
+	fits := func(name string, r stop.Result) {
+		t.Helper()
+		_, data, err := r.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conforms(schema, data); err != nil {
+			t.Errorf("%s, %s: %v", r.Outcome, name, err)
 		}
 	}
+	for _, o := range stop.Outcomes() {
+		if o == stop.OutcomeDone {
+			continue
+		}
+		full, target, none := fullResult(), targetResult(), stop.Result{Request: "r", Lane: stop.LaneNormal}
+		full.Outcome, target.Outcome, none.Outcome = o, o, o
+		fits("full", full)
+		fits("of a target", target)
+		fits("bare", none)
+	}
+	fits("full", summaryResult())
+	fits("of nothing", stop.Result{Request: "r", Outcome: stop.OutcomeDone, Lane: stop.LaneBulk, Summary: &stop.Summary{Outcomes: map[stop.Outcome]int{}}})
+	for _, m := range stop.Names([]stop.Target{{AutoScalingGroupID: "asg-" + text(32)}, {AutoScalingGroupID: "asg-a"}, {AutoScalingGroupID: "asg-a"}}) {
+		r := targetResult()
+		r.Target = m.Name
+		fits(m.Name, r)
+	}
 	// The schema must be able to say no.
-	for _, wrong := range []func(*stop.Result){
-		func(r *stop.Result) { r.Outcome = "stopped" },
-		func(r *stop.Result) { r.Lane = "" },
-		func(r *stop.Result) { r.Request = "a.b" },
-		func(r *stop.Result) { r.Attempts = -1 },
-		func(r *stop.Result) { r.AutoScalingGroupID = "*" },
+	for name, wrong := range map[string]func() stop.Result{
+		"no outcome":       func() stop.Result { r := fullResult(); r.Outcome = "stopped"; return r },
+		"no lane":          func() stop.Result { r := fullResult(); r.Lane = ""; return r },
+		"no identity":      func() stop.Result { r := fullResult(); r.Request = "a.b"; return r },
+		"attempts":         func() stop.Result { r := fullResult(); r.Attempts = -1; return r },
+		"group":            func() stop.Result { r := fullResult(); r.AutoScalingGroupID = "*"; return r },
+		"target":           func() stop.Result { r := targetResult(); r.Target = "a.b"; return r },
+		"done, uncounted":  func() stop.Result { r := summaryResult(); r.Summary = nil; return r },
+		"done, of one":     func() stop.Result { r := summaryResult(); r.AutoScalingGroupID = "asg-a"; return r },
+		"done, a target's": func() stop.Result { r := summaryResult(); r.Target = "asg-a"; return r },
+		"counted, of one":  func() stop.Result { r := fullResult(); r.Summary = summaryResult().Summary; return r },
+		"counts null":      func() stop.Result { r := summaryResult(); r.Outcomes = nil; return r },
+		"counts nothing":   func() stop.Result { r := summaryResult(); r.Outcomes["paused"] = 0; return r },
+		"counts another":   func() stop.Result { r := summaryResult(); r.Outcomes["stopped"] = 1; return r },
+		"counts summaries": func() stop.Result { r := summaryResult(); r.Outcomes["done"] = 1; return r },
+		"less than none":   func() stop.Result { r := summaryResult(); r.Total = -1; return r },
 	} {
-		r := fullResult()
-		wrong(&r)
-		if _, data, err := r.Encode(); err != nil || conforms(schema, data) == nil {
-			t.Errorf("the schema allows %s (%v)", data, err)
+		if _, data, err := wrong().Encode(); err != nil || conforms(schema, data) == nil {
+			t.Errorf("%s: the schema allows %s (%v)", name, data, err)
 		}
 	}
 }
@@ -337,7 +403,7 @@ func TestEncodedResultsFitTheSchema(t *testing.T) {
 func TestResultsOfInvalidRequestsFitTheSchema(t *testing.T) {
 	schema := compile(t, resultSchema)
 	for _, rule := range rules() {
-		r, bad := stop.Decode(bare(rule.payload), defaults)
+		r, bad := stop.Decode(rule.message(), defaults)
 		if bad == nil {
 			continue
 		}

@@ -14,6 +14,9 @@ import (
 // what is stored.
 func TestNamesToTheLetter(t *testing.T) {
 	got := []string{
+		stop.StreamResume, stop.SubjectResume, stop.ProgressSubject("r"), stop.ResultSubject("r.asg-a"), stop.TargetResults("r"), stop.BucketControl, stop.ControlHold,
+		stop.StreamBulk, stop.SubjectBulk, stop.BulkSubject("r"), stop.SubjectProgress, stop.BucketManifests, stop.BucketCalls, stop.BucketLimiter,
+		stop.ControlBudget, stop.ControlPaused, stop.TaskClaim("r.asg-a"), stop.ResumeRequestType,
 		stop.StreamStop, stop.StreamResults, stop.StreamDead, stop.StreamTasks, stop.BucketHistory,
 		stop.SubjectStop, stop.SubjectResults, stop.SubjectDead, stop.SubjectTasks,
 		stop.ResultSubject("r"), stop.DeadSubject("r"), stop.TaskClaim("r"),
@@ -21,6 +24,9 @@ func TestNamesToTheLetter(t *testing.T) {
 		stop.RequestType, stop.ResultType,
 	}
 	want := []string{
+		"AS_REFRESH_RESUME", "as.refresh.resume", "as.refresh.progress.r", "as.refresh.result.r.asg-a", "as.refresh.result.r.*", "as_refresh_control", "hold",
+		"AS_REFRESH_BULK", "as.refresh.bulk", "as.refresh.bulk.r", "as.refresh.progress", "as_refresh_manifests", "as_refresh_calls", "as_refresh_limiter",
+		"budget", "paused", "as.refresh.task.*.*.r.asg-a", "as.refresh.resume",
 		"AS_REFRESH_STOP", "AS_REFRESH_RESULTS", "AS_REFRESH_DEAD", "AS_REFRESH_TASKS", "as_refresh_history",
 		"as.refresh.stop", "as.refresh.result", "as.refresh.dead", "as.refresh.task",
 		"as.refresh.result.r", "as.refresh.dead.r", "as.refresh.task.*.*.r",
@@ -50,30 +56,104 @@ func TestLaneOf(t *testing.T) {
 		"as.refresh.stop.Urgent":               stop.LaneNormal,
 		"as.refresh.stop.urgent-team-a":        stop.LaneNormal,
 		"as.refresh.stopurgent":                stop.LaneNormal,
-		"as.refresh.resume.urgent":             stop.LaneNormal,
+		"as.refresh":                           stop.LaneNormal,
+		"as.refresh.task.q.urgent.r":           stop.LaneNormal,
 		"":                                     stop.LaneNormal,
 	} {
 		if got := stop.LaneOf(subject); got != want {
 			t.Errorf("%q: got %s, want %s", subject, got, want)
+		}
+		// The inverse has the same shape.
+		if rest, ok := strings.CutPrefix(subject, stop.SubjectStop); ok {
+			if got := stop.LaneOf(stop.SubjectResume + rest); got != want {
+				t.Errorf("%q: got %s, want %s", stop.SubjectResume+rest, got, want)
+			}
+		}
+	}
+}
+
+// What is not told to resume is to pause: that is what the stream holds.
+func TestActionOf(t *testing.T) {
+	for subject, want := range map[string]string{
+		"as.refresh.stop":                          stop.ActionStop,
+		"as.refresh.stop.urgent.team-a":            stop.ActionStop,
+		"as.refresh.stop.as.refresh.resume":        stop.ActionStop,
+		"as.refresh.stop.resume":                   stop.ActionStop,
+		"as.refresh.resume":                        stop.ActionResume,
+		"as.refresh.resume.urgent":                 stop.ActionResume,
+		"as.refresh.resume.team-a":                 stop.ActionResume,
+		"as.refresh.resume.as.refresh.stop.urgent": stop.ActionResume,
+		"as.refresh.resumes":                       stop.ActionStop,
+		"as.refresh.resume-all":                    stop.ActionStop,
+		"as.refresh.Resume":                        stop.ActionStop,
+		"x.as.refresh.resume":                      stop.ActionStop,
+		"":                                         stop.ActionStop,
+	} {
+		if got := stop.ActionOf(subject); got != want {
+			t.Errorf("%q: got %s, want %s", subject, got, want)
+		}
+	}
+}
+
+func TestTeamOf(t *testing.T) {
+	for subject, want := range map[string]string{
+		"as.refresh.stop":                    "",
+		"as.refresh.stop.team-a":             "team-a",
+		"as.refresh.stop.team-a.service-b":   "team-a",
+		"as.refresh.stop.urgent":             "",
+		"as.refresh.stop.urgent.team-a":      "team-a",
+		"as.refresh.stop.urgent.team-a.x.y":  "team-a",
+		"as.refresh.stop.bulk.team-a":        "team-a",
+		"as.refresh.stop.bulk.urgent":        "urgent", // free is what follows the lane
+		"as.refresh.stop.team-a.urgent":      "team-a",
+		"as.refresh.stop.normal.team-a":      "normal", // no lane is asked for so
+		"as.refresh.stop.urgentx":            "urgentx",
+		"as.refresh.stop.as.refresh.stop.as": "as",
+		"as.refresh.stops.team-a":            "",
+		"as.refresh":                         "",
+		"team-a":                             "",
+		"":                                   "",
+	} {
+		if got := stop.TeamOf(subject); got != want {
+			t.Errorf("%q: got %q, want %q", subject, got, want)
+		}
+		if rest, ok := strings.CutPrefix(subject, stop.SubjectStop+"."); ok {
+			if got := stop.TeamOf(stop.SubjectResume + "." + rest); got != want {
+				t.Errorf("%q: got %q, want %q", stop.SubjectResume+"."+rest, got, want)
+			}
+		}
+		// The request says the same as its subject, whatever is in it.
+		for _, payload := range []string{oneGroup, "{"} {
+			m := bare(payload)
+			m.Subject = subject
+			if r, _ := stop.Decode(m, defaults); r.Team != want || r.Action != stop.ActionOf(subject) {
+				t.Errorf("%q: the request is of the team %q and asks for %s", subject, r.Team, r.Action)
+			}
 		}
 	}
 }
 
 func TestRequestSubject(t *testing.T) {
 	for lane, want := range map[stop.Lane]string{
-		stop.LaneUrgent: "as.refresh.stop.urgent",
-		stop.LaneNormal: "as.refresh.stop",
-		stop.LaneBulk:   "as.refresh.stop.bulk",
-		"":              "as.refresh.stop",
-		"other":         "as.refresh.stop",
+		stop.LaneUrgent: ".urgent",
+		stop.LaneNormal: "",
+		stop.LaneBulk:   ".bulk",
+		"":              "",
+		"other":         "",
 	} {
-		if got := stop.RequestSubject(lane); got != want {
-			t.Errorf("%q: got %s, want %s", lane, got, want)
+		if got := stop.RequestSubject(stop.ActionStop, lane); got != "as.refresh.stop"+want {
+			t.Errorf("%q: got %s, want as.refresh.stop%s", lane, got, want)
+		}
+		if got := stop.RequestSubject(stop.ActionResume, lane); got != "as.refresh.resume"+want {
+			t.Errorf("%q: got %s, want as.refresh.resume%s", lane, got, want)
 		}
 	}
-	for _, lane := range stop.Lanes() {
-		if got := stop.LaneOf(stop.RequestSubject(lane)); got != lane {
-			t.Errorf("a request published in %s is read as %s", lane, got)
+	for _, action := range []string{stop.ActionStop, stop.ActionResume} {
+		for _, lane := range stop.Lanes() {
+			subject := stop.RequestSubject(action, lane)
+			if stop.LaneOf(subject) != lane || stop.ActionOf(subject) != action || stop.TeamOf(subject) != "" || stop.TeamOf(subject+".a.b") != "a" {
+				t.Errorf("a request published in %s is read as %s %s of the team %q", subject, stop.ActionOf(subject), stop.LaneOf(subject), stop.TeamOf(subject+".a.b"))
+			}
 		}
 	}
 }
@@ -152,8 +232,20 @@ func TestSubjectsHoldOnlySafeTokens(t *testing.T) {
 				if got := stop.TaskLane(subject); got != lane {
 					t.Errorf("%s: read as lane %s", subject, got)
 				}
+				if got := stop.TaskQuota(subject); got != q.Token() {
+					t.Errorf("%s: read as quota %s", subject, got)
+				}
+				task.Name = "asg-shopweb1-2"
+				subject = stop.TaskSubject(task)
+				checkSubject(t, subject, 7)
+				// A target has a claim of its own.
+				if !matches(stop.TaskClaim(task.Key()), subject) || matches(stop.TaskClaim(r.ID), subject) || !matches(stop.LaneTasks(q.Token(), lane), subject) {
+					t.Errorf("%s is not found again, or by another's claim", subject)
+				}
 			}
 		}
+		checkSubject(t, stop.BulkSubject(r.ID), 4)
+		checkSubject(t, stop.ProgressSubject(r.ID), 4)
 		checkSubject(t, stop.ResultSubject(r.ID), 4)
 		checkSubject(t, stop.DeadSubject(r.ID), 4)
 	}

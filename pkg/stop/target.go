@@ -16,6 +16,7 @@ type Target struct {
 var (
 	groupPattern    = regexp.MustCompile(`^asg-[a-z0-9]{1,32}$`)
 	activityPattern = regexp.MustCompile(`^asr-[a-z0-9]{1,32}$`)
+	launchPattern   = regexp.MustCompile(`^asc-[a-z0-9]{1,32}$`)
 	regionPattern   = regexp.MustCompile(`^[a-z]{2}(-[a-z0-9]{1,20}){1,3}$`)
 	accountPattern  = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
 )

@@ -2,6 +2,7 @@ package stop
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -19,11 +20,21 @@ const (
 // Lanes lists the lanes, first come first served among them.
 func Lanes() []Lane { return []Lane{LaneUrgent, LaneNormal, LaneBulk} }
 
+// Before reports whether tasks of this lane go before those of the other.
+func (l Lane) Before(other Lane) bool {
+	return slices.Index(Lanes(), l) < slices.Index(Lanes(), other)
+}
+
 // Actions of the API that andon calls. They are also metric labels.
 const (
 	ActionStop     = "StopInstanceRefresh"
+	ActionResume   = "ResumeInstanceRefresh"
 	ActionDescribe = "DescribeRefreshActivities"
+	ActionGroups   = "DescribeAutoScalingGroups"
 )
+
+// Actions lists the actions, for metrics that create their labels at start.
+func Actions() []string { return []string{ActionStop, ActionResume, ActionDescribe, ActionGroups} }
 
 // Quota is what the API counts calls against: the account (its sub-account)
 // and the access endpoint, whatever region the resource is in. Each action
@@ -54,16 +65,23 @@ func token(s string) string {
 	}, s)
 }
 
-// Task is one activity to stop, for one request, in one lane, against one
-// quota. It is made once by the plan and never changes.
+// Task is one activity to stop or to resume, for one request, in one lane,
+// against one quota. It is made once by the plan and never changes.
 type Task struct {
 	// Request is the identity of the request. Sequence is where the request
 	// stood in its stream: two messages with the same identity differ in it.
 	Request  string `json:"Request"`
 	Sequence uint64 `json:"Sequence"`
-	Target   Target `json:"Target"`
-	Lane     Lane   `json:"Lane"`
-	Quota    Quota  `json:"Quota"`
+	// Name is the target's within a request that means several, empty else.
+	Name string `json:"Name,omitempty"`
+	// Action is ActionStop or ActionResume. Resuming has a Mode.
+	Action string     `json:"Action"`
+	Mode   ResumeMode `json:"Mode,omitempty"`
+	// Strict: only what was paused by hand is resumed.
+	Strict bool   `json:"Strict,omitempty"`
+	Target Target `json:"Target"`
+	Lane   Lane   `json:"Lane"`
+	Quota  Quota  `json:"Quota"`
 
 	Reason        string `json:"Reason,omitempty"`
 	RequestedBy   string `json:"RequestedBy,omitempty"`
@@ -86,6 +104,27 @@ type Task struct {
 	Unread bool      `json:"Unread,omitempty"`
 }
 
+// Key is the identity of a task: of its request, or of its target within that.
+// It makes one or two tokens of a subject.
+func (t Task) Key() string {
+	if t.Name == "" {
+		return t.Request
+	}
+	return t.Request + "." + t.Name
+}
+
+// ResumeMode says what becomes of the instances of a batch that failed
+// (https://www.tencentcloud.com/document/api/377/59079).
+type ResumeMode string
+
+// The modes of ResumeInstanceRefresh.
+const (
+	// ResumeRetry tries them again.
+	ResumeRetry ResumeMode = "RETRY"
+	// ResumeContinue leaves them as they are.
+	ResumeContinue ResumeMode = "CONTINUE"
+)
+
 // History is what a task has been through. Deliveries of its message are not
 // attempts: waiting, throttling, refused credentials and crashes of a worker
 // cost a delivery but no attempt.
@@ -96,14 +135,14 @@ type History struct {
 	Unknown int `json:"Unknown,omitempty"`
 	// Reads counts read-backs in a row that failed.
 	Reads int `json:"Reads,omitempty"`
-	// Calling is set before a call and cleared by its answer. Found set, it
-	// says that a worker died between the two.
-	Calling bool `json:"Calling,omitempty"`
 	// CalledAt is when the last call was begun.
 	CalledAt time.Time `json:"CalledAt,omitzero"`
 	// Activity is what the group's live activity was found to be, where the
 	// task does not name it. A task never moves on to another.
 	Activity string `json:"Activity,omitempty"`
+	// Clear is up to which revision of the call on the activity it is known what
+	// became of this task's own.
+	Clear uint64 `json:"Clear,omitempty"`
 	// Last is the last answer to the task's own call, nil before the first.
 	Last *Answer `json:"Last,omitempty"`
 

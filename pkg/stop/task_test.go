@@ -62,7 +62,7 @@ func TestQuotaToken(t *testing.T) {
 // A task and its history outlive the worker that wrote them.
 func TestTaskAndHistoryAreReadAsWritten(t *testing.T) {
 	task := stop.Task{
-		Request: "r", Sequence: 7, Target: stop.Target{Account: "default", Region: "ap-guangzhou", AutoScalingGroupID: "asg-a", RefreshActivityID: "asr-a"},
+		Request: "r", Sequence: 7, Name: "asg-a", Action: stop.ActionResume, Mode: stop.ResumeContinue, Strict: true, Target: stop.Target{Account: "default", Region: "ap-guangzhou", AutoScalingGroupID: "asg-a", RefreshActivityID: "asr-a"},
 		Lane: stop.LaneBulk, Quota: stop.Quota{Account: "default", Endpoint: "https://as.intl.tencentcloudapi.com"},
 		Reason: "x", RequestedBy: "y", Incident: "z", Traceparent: trace, DryRun: true, AllowRollback: true,
 		RequestedAt: stored, NotAfter: stored.Add(time.Minute), StartedAt: stored.Add(1),
@@ -73,7 +73,7 @@ func TestTaskAndHistoryAreReadAsWritten(t *testing.T) {
 	roundTrip(t, stop.Task{})
 	roundTrip(t, stop.History{})
 	roundTrip(t, stop.History{
-		Attempts: 1, Unknown: 2, Reads: 3, Calling: true, CalledAt: stored, Activity: "asr-a",
+		Attempts: 1, Unknown: 2, Reads: 3, CalledAt: stored, Activity: "asr-a", Clear: 12,
 		Last: &stop.Answer{Class: stop.ClassTransient, Code: "InternalError", Message: "m", RequestID: "q", Unsent: true},
 	})
 
@@ -99,15 +99,36 @@ func roundTrip[V any](t *testing.T, v V) {
 	}
 }
 
+func TestLanesInTheirOrder(t *testing.T) {
+	if diff := cmp.Diff([]stop.Lane{"urgent", "normal", "bulk"}, stop.Lanes()); diff != "" {
+		t.Errorf("lanes (-want +got):\n%s", diff)
+	}
+	for i, lane := range stop.Lanes() {
+		for j, other := range stop.Lanes() {
+			if got := lane.Before(other); got != (i < j) {
+				t.Errorf("%s before %s: %t", lane, other, got)
+			}
+		}
+	}
+}
+
+func TestActionsAreClosed(t *testing.T) {
+	want := []string{"StopInstanceRefresh", "ResumeInstanceRefresh", "DescribeRefreshActivities", "DescribeAutoScalingGroups"}
+	if diff := cmp.Diff(want, stop.Actions()); diff != "" {
+		t.Errorf("actions (-want +got):\n%s", diff)
+	}
+}
+
 func TestVerdictFinal(t *testing.T) {
 	var (
 		tasks   = []stop.Task{{}}
 		letters = []stop.DeadLetter{{}}
 		results = []stop.Result{{}}
+		parts   = []stop.Part{{}}
 	)
 	// Every combination: nothing but a settled or stored end may be final,
 	// and nothing that wants to come again is.
-	for bits := range 64 {
+	for bits := range 512 {
 		has := func(bit int) bool { return bits&(1<<bit) != 0 }
 		var v stop.Verdict
 		if has(0) {
@@ -126,7 +147,16 @@ func TestVerdictFinal(t *testing.T) {
 		if has(5) {
 			v.History = &stop.History{}
 		}
-		want := !has(4) && (has(0) || has(1) || has(2) || has(3))
+		if has(6) {
+			v.Bulk = &stop.Bulk{}
+		}
+		if has(7) {
+			v.Parts = parts
+		}
+		if has(8) {
+			v.Call = &stop.Call{}
+		}
+		want := !has(4) && (has(0) || has(1) || has(2) || has(3) || has(6) || has(7))
 		if got := v.Final(); got != want {
 			t.Errorf("%+v: final %t, want %t", v, got, want)
 		}
@@ -137,6 +167,9 @@ func TestVerdictFinal(t *testing.T) {
 	}{
 		"the zero verdict comes again":           {stop.Verdict{}, false},
 		"history alone comes again":              {stop.Verdict{History: &stop.History{}}, false},
+		"a call alone comes again":               {stop.Verdict{Call: &stop.Call{}}, false},
+		"a bulk of nothing has its summary":      {stop.Verdict{Bulk: &stop.Bulk{}}, true},
+		"no parts are nothing":                   {stop.Verdict{Parts: []stop.Part{}}, false},
 		"the shortest retry":                     {stop.Verdict{Settled: true, Retry: 1}, false},
 		"backoff's Stop is no delay":             {stop.Verdict{Settled: true, Retry: -1}, true},
 		"backoff's Stop with nothing to store":   {stop.Verdict{Retry: -1}, false},

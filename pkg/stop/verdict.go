@@ -23,8 +23,10 @@ type Message struct {
 // and acknowledges after; a step cannot acknowledge. The zero Verdict asks
 // for the message to come again, so that a forgotten return loses nothing.
 type Verdict struct {
-	// Tasks, DeadLetters and Results are stored, in that order, then the
-	// message is acknowledged.
+	// Bulk, Parts, Tasks, DeadLetters and Results are stored, in that order,
+	// then the message is acknowledged.
+	Bulk        *Bulk
+	Parts       []Part
 	Tasks       []Task
 	DeadLetters []DeadLetter
 	Results     []Result
@@ -33,16 +35,18 @@ type Verdict struct {
 	Settled bool
 
 	// Retry asks for the message again after this delay (at least a
-	// millisecond), once History, if any, has been stored.
+	// millisecond), once History and Call, if any, have been stored.
 	Retry time.Duration
 	// History is what the message has been through. With a verdict that is
 	// final it is forgotten.
 	History *History
+	// Call, where the message comes again, gives the activity back to others.
+	Call *Call
 }
 
 // Final reports whether the verdict ends in an acknowledgement.
 func (v Verdict) Final() bool {
-	return v.Retry <= 0 && (v.Settled || len(v.Tasks)+len(v.DeadLetters)+len(v.Results) > 0)
+	return v.Retry <= 0 && (v.Settled || v.Bulk != nil || len(v.Parts)+len(v.Tasks)+len(v.DeadLetters)+len(v.Results) > 0)
 }
 
 // Step looks at one message and says what must become of it. It returns soon

@@ -125,6 +125,15 @@ func (c *Client) Quotas() []stop.Quota {
 	return known
 }
 
+// Regions are those that a request means which names none: the ones configured,
+// else every one that the SDK knows.
+func (c *Client) Regions() []string {
+	if len(c.conf.Regions) > 0 {
+		return slices.Clone(c.conf.Regions)
+	}
+	return slices.Clone(knownRegions)
+}
+
 // maxClients bounds the SDK's clients that are kept: without a list of regions
 // a publisher could name any number.
 const maxClients = 256
@@ -198,6 +207,20 @@ func (c *Client) Stop(ctx context.Context, t stop.Target) stop.Answer {
 	})
 }
 
+// Resume lets a paused activity go on: one attempt.
+// https://www.tencentcloud.com/document/api/377/59079
+func (c *Client) Resume(ctx context.Context, t stop.Target, mode stop.ResumeMode) stop.Answer {
+	return c.call(ctx, stop.ActionResume, t.Account, t.Region, func(ctx context.Context, sdk *as.Client) (*string, error) {
+		req := as.NewResumeInstanceRefreshRequest()
+		req.AutoScalingGroupId, req.RefreshActivityId, req.ResumeMode = &t.AutoScalingGroupID, &t.RefreshActivityID, ref(string(mode))
+		resp, err := sdk.ResumeInstanceRefreshWithContext(ctx, req)
+		if err != nil || resp == nil || resp.Response == nil {
+			return nil, err
+		}
+		return resp.Response.RequestId, nil
+	})
+}
+
 // pageSize is the most that one call returns.
 const pageSize = 100
 
@@ -240,13 +263,73 @@ func describe(s stop.Scope) *as.DescribeRefreshActivitiesRequest {
 func pageOf(r *as.DescribeRefreshActivitiesResponseParams) stop.Page {
 	page := stop.Page{Total: int(min(value(r.TotalCount), 1<<31-1))} //nolint:gosec // bounded just here
 	for _, a := range r.RefreshActivitySet {
-		if a == nil {
-			continue
+		if a == nil || value(a.RefreshActivityId) == "" {
+			continue // nothing that could be called
 		}
 		page.Activities = append(page.Activities, stop.Activity{
 			AutoScalingGroupID: word(a.AutoScalingGroupId), RefreshActivityID: word(a.RefreshActivityId),
 			ActivityType: word(a.ActivityType), Status: stop.Status(word(a.Status)), CreatedTime: moment(a.CreatedTime),
 		})
+	}
+	return page
+}
+
+// Groups reads one page of what the scope selects: one attempt.
+// https://www.tencentcloud.com/document/api/377/31158
+func (c *Client) Groups(ctx context.Context, s stop.GroupScope) (stop.GroupPage, stop.Answer) {
+	var page stop.GroupPage
+	answer := c.call(ctx, stop.ActionGroups, s.Account, s.Region, func(ctx context.Context, sdk *as.Client) (*string, error) {
+		resp, err := sdk.DescribeAutoScalingGroupsWithContext(ctx, describeGroups(s))
+		if err != nil || resp == nil || resp.Response == nil {
+			return nil, err
+		}
+		page = groupsOf(resp.Response)
+		return resp.Response.RequestId, nil
+	})
+	if !answer.OK() {
+		return stop.GroupPage{}, answer
+	}
+	return page, answer
+}
+
+// maxFilters is how many filters a Describe takes. What does not fit is for the
+// caller to look at, who has to in any case.
+const maxFilters = 10
+
+func describeGroups(s stop.GroupScope) *as.DescribeAutoScalingGroupsRequest {
+	req := as.NewDescribeAutoScalingGroupsRequest()
+	req.Limit, req.Offset = ref(uint64(pageSize)), ref(uint64(max(s.Offset, 0))) //nolint:gosec // not negative
+	if len(s.GroupIDs) > 0 {
+		req.AutoScalingGroupIds = refs(s.GroupIDs)
+		return req
+	}
+	if s.LaunchConfigurationID != "" {
+		req.Filters = append(req.Filters, &as.Filter{Name: ref("launch-configuration-id"), Values: refs([]string{s.LaunchConfigurationID})})
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.Tags)) {
+		if len(req.Filters) < maxFilters {
+			req.Filters = append(req.Filters, &as.Filter{Name: ref("tag:" + key), Values: refs([]string{s.Tags[key]})})
+		}
+	}
+	return req
+}
+
+func groupsOf(r *as.DescribeAutoScalingGroupsResponseParams) stop.GroupPage {
+	page := stop.GroupPage{Total: int(min(value(r.TotalCount), 1<<31-1))} //nolint:gosec // bounded just here
+	for _, g := range r.AutoScalingGroupSet {
+		if g == nil || value(g.AutoScalingGroupId) == "" {
+			continue
+		}
+		group := stop.Group{
+			AutoScalingGroupID: word(g.AutoScalingGroupId), Name: word(g.AutoScalingGroupName),
+			LaunchConfigurationID: word(g.LaunchConfigurationId), Tags: make(map[string]string),
+		}
+		for _, tag := range g.Tags {
+			if tag != nil {
+				group.Tags[value(tag.Key)] = value(tag.Value)
+			}
+		}
+		page.Groups = append(page.Groups, group)
 	}
 	return page
 }

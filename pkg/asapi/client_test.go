@@ -378,7 +378,7 @@ func TestDescribeReads(t *testing.T) {
 		{
 			name: "nulls", class: stop.ClassOK,
 			body: `{"Response":{"TotalCount":3,"RefreshActivitySet":[null,{},{"AutoScalingGroupId":null,"RefreshActivityId":"asr-a","ActivityType":null,"Status":null,"CreatedTime":null}],"RequestId":"r"}}`,
-			want: stop.Page{Total: 3, Activities: []stop.Activity{{}, {RefreshActivityID: "asr-a"}}},
+			want: stop.Page{Total: 3, Activities: []stop.Activity{{RefreshActivityID: "asr-a"}}},
 		},
 		{
 			name: "time of another form", class: stop.ClassOK,

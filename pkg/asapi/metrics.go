@@ -24,7 +24,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100, NativeHistogramMinResetDuration: time.Hour,
 		}, []string{"action"}),
 	}
-	for _, action := range []string{stop.ActionStop, stop.ActionDescribe} {
+	for _, action := range stop.Actions() {
 		m.duration.WithLabelValues(action)
 		for _, class := range stop.Classes() {
 			m.requests.WithLabelValues(action, string(class))

@@ -27,7 +27,7 @@ func TestMetricsAtStart(t *testing.T) {
 	for _, p := range problems {
 		t.Errorf("%s: %s", p.Metric, p.Text)
 	}
-	for name, want := range map[string]int{"andon_api_requests_total": 2 * len(stop.Classes()), "andon_api_request_duration_seconds": 2} {
+	for name, want := range map[string]int{"andon_api_requests_total": len(stop.Actions()) * len(stop.Classes()), "andon_api_request_duration_seconds": len(stop.Actions())} {
 		if got, err := testutil.GatherAndCount(reg, name); err != nil || got != want {
 			t.Errorf("%s has %d series before the first call, %v, want %d", name, got, err, want)
 		}
@@ -60,6 +60,13 @@ func TestMetricsOfCalls(t *testing.T) {
 	want := `
 # HELP andon_api_requests_total Calls to the Auto Scaling API, by action and class of the answer.
 # TYPE andon_api_requests_total counter
+andon_api_requests_total{action="DescribeAutoScalingGroups",class="caller"} 0
+andon_api_requests_total{action="DescribeAutoScalingGroups",class="conflict"} 0
+andon_api_requests_total{action="DescribeAutoScalingGroups",class="credential"} 0
+andon_api_requests_total{action="DescribeAutoScalingGroups",class="not_found"} 0
+andon_api_requests_total{action="DescribeAutoScalingGroups",class="ok"} 0
+andon_api_requests_total{action="DescribeAutoScalingGroups",class="throttled"} 0
+andon_api_requests_total{action="DescribeAutoScalingGroups",class="transient"} 0
 andon_api_requests_total{action="DescribeRefreshActivities",class="caller"} 0
 andon_api_requests_total{action="DescribeRefreshActivities",class="conflict"} 0
 andon_api_requests_total{action="DescribeRefreshActivities",class="credential"} 0
@@ -67,6 +74,13 @@ andon_api_requests_total{action="DescribeRefreshActivities",class="not_found"} 0
 andon_api_requests_total{action="DescribeRefreshActivities",class="ok"} 1
 andon_api_requests_total{action="DescribeRefreshActivities",class="throttled"} 1
 andon_api_requests_total{action="DescribeRefreshActivities",class="transient"} 0
+andon_api_requests_total{action="ResumeInstanceRefresh",class="caller"} 0
+andon_api_requests_total{action="ResumeInstanceRefresh",class="conflict"} 0
+andon_api_requests_total{action="ResumeInstanceRefresh",class="credential"} 0
+andon_api_requests_total{action="ResumeInstanceRefresh",class="not_found"} 0
+andon_api_requests_total{action="ResumeInstanceRefresh",class="ok"} 0
+andon_api_requests_total{action="ResumeInstanceRefresh",class="throttled"} 0
+andon_api_requests_total{action="ResumeInstanceRefresh",class="transient"} 0
 andon_api_requests_total{action="StopInstanceRefresh",class="caller"} 1
 andon_api_requests_total{action="StopInstanceRefresh",class="conflict"} 1
 andon_api_requests_total{action="StopInstanceRefresh",class="credential"} 1

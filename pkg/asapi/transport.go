@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/seed-a7c21902/andon/pkg/stop"
 )
 
 // maxAnswer bounds the body of an answer. A page of a hundred activities with
@@ -75,6 +77,9 @@ func (g guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	// One more than allowed tells an answer that is too long from one that just fits.
 	resp.Body = &bounded{ReadCloser: resp.Body, left: maxAnswer + 1}
+	if req.Header.Get("X-TC-Action") == stop.ActionDescribe {
+		resp.Body, resp.ContentLength = &trimmed{ReadCloser: resp.Body}, -1
+	}
 	return resp, nil
 }
 

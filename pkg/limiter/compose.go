@@ -47,6 +47,16 @@ func (g *gate) show(now instant) {
 	}
 }
 
+// rate is how many calls a second the schedule grants the fleet.
+func (g *gate) rate() float64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.view.Brake.Factor == 0 {
+		return g.quota.rate() // there is no schedule yet
+	}
+	return g.quota.rate() * g.view.Brake.Factor
+}
+
 // tell logs what a write has changed, and what was strange about the schedule
 // before it. Under mu.
 func (g *gate) tell(before stored, told news) {

@@ -50,7 +50,7 @@
 // # Lanes
 //
 // Whoever is more urgent may reserve further ahead, and so passes by all that
-// wait in the fleet: bulk 60 ms, normal 90 ms, urgent 140 ms. A lower lane that
+// wait in the fleet: bulk 95 ms, normal 125 ms, urgent 160 ms. A lower lane that
 // has waited for its share, one slot in 10 for normal and one in 20 for bulk,
 // reserves before all others. Within a worker slots go to the most urgent
 // caller when their time comes, whoever they were reserved for, except those

@@ -55,7 +55,12 @@ func (d demand) intent(s served, at instant, interval time.Duration, bulkShare f
 	covered := d.reserved
 	for r := range ranks {
 		if open := d.waiting[r] - covered; open > 0 {
-			return intent{rank: r, count: min(open, room, blockOf(interval))}
+			most := blockOf(interval)
+			if r == rankBulk {
+				// Where only bulk waits, half the writes will do.
+				most *= 2
+			}
+			return intent{rank: r, count: min(open, room, most)}
 		}
 		covered = max(0, covered-d.waiting[r])
 	}

@@ -26,7 +26,7 @@ const normalShare = 0.10
 // must cover the way to the broker and back. More urgent ones reach further,
 // so that they pass by those that wait everywhere in the fleet; a lane that is
 // due reaches furthest. Together with one block none exceeds reach.
-var ahead = [ranks]time.Duration{rankUrgent: 140 * time.Millisecond, rankNormal: 90 * time.Millisecond, rankBulk: 60 * time.Millisecond}
+var ahead = [ranks]time.Duration{rankUrgent: 160 * time.Millisecond, rankNormal: 125 * time.Millisecond, rankBulk: 95 * time.Millisecond}
 
 const (
 	aheadDue = 180 * time.Millisecond

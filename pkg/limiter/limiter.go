@@ -172,6 +172,16 @@ func (l *Limiter) Throttled(action string, q stop.Quota) {
 	}
 }
 
+// Rate is how many calls of action against q a second the whole fleet is granted
+// at present, as far as this worker knows.
+func (l *Limiter) Rate(action string, q stop.Quota) float64 {
+	g := l.gate(action, q)
+	if g == nil {
+		return 0
+	}
+	return g.rate()
+}
+
 // Announce makes q known, so that its metrics are there and its schedules are
 // begun before its first call.
 func (l *Limiter) Announce(q stop.Quota) { l.gate(stop.ActionDescribe, q) }

@@ -15,7 +15,7 @@ const (
 	memory = 500
 	// trust is how many calls it takes to believe that none is faster than the
 	// fastest of them.
-	trust = 50
+	trust = 150
 )
 
 // spread is what the fleet knows of the time from a slot to the answer to its

@@ -90,7 +90,7 @@ func (q *Queue) planAhead(ctx context.Context, subject string, from uint64, w Wo
 	group.SetLimit(max(w.Slots, 1))
 	defer group.Wait() //nolint:errcheck // there are none
 	for ctx.Err() == nil {
-		msg, err := q.requests.GetMsg(ctx, from, jetstream.WithGetMsgSubject(subject))
+		msg, err := q.streams[stop.StreamStop].GetMsg(ctx, from, jetstream.WithGetMsgSubject(subject))
 		if err != nil {
 			if !errors.Is(err, jetstream.ErrMsgNotFound) && ctx.Err() == nil {
 				q.conf.Log.Debug("cannot look for urgent requests; they are planned in their turn", "error", err)
@@ -108,10 +108,10 @@ func (q *Queue) planAhead(ctx context.Context, subject string, from uint64, w Wo
 func (q *Queue) planOne(ctx context.Context, msg *jetstream.RawStreamMsg, w Worker) {
 	m := raw(msg)
 	v, crash := run(ctx, w.Plan, m)
-	if crash != nil || len(v.Tasks) == 0 || ctx.Err() != nil {
+	if crash != nil || len(v.Tasks)+len(v.Parts) == 0 || ctx.Err() != nil {
 		return
 	}
-	if err := q.store(ctx, stop.Verdict{Tasks: v.Tasks}); err != nil && ctx.Err() == nil {
+	if err := q.store(ctx, stop.Verdict{Bulk: v.Bulk, Parts: v.Parts, Tasks: v.Tasks}); err != nil && ctx.Err() == nil {
 		q.conf.Log.Debug("cannot store a task ahead of its turn", "sequence", m.Sequence, "error", err)
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/synadia-io/orbit.go/natscontext"
+
+	"github.com/seed-a7c21902/andon/pkg/stop"
 )
 
 // Config says how to reach the broker and what is wanted of it.
@@ -61,6 +63,7 @@ type Queue struct {
 	damage damage
 	quotas quotas
 	ahead  ahead
+	inHand atomic.Int64 // messages, of all consumers
 }
 
 // ErrClosed says that the connection is closed for good: the process should
@@ -275,4 +278,18 @@ func (q *Queue) Close() {
 
 // Permits is the bucket for the limiter. Its reads are answered by the leader,
 // so that what was stored is found, with the time at which it was.
-func (q *Queue) Permits() jetstream.KeyValue { return q.permits }
+func (q *Queue) Permits() jetstream.KeyValue {
+	return permits{KeyValue: q.buckets[stop.BucketLimiter], queue: q}
+}
+
+// permits stores the schedules of many quotas together.
+type permits struct {
+	jetstream.KeyValue
+
+	queue *Queue
+}
+
+func (p permits) Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
+	msg := expecting(bucketPrefix(stop.BucketLimiter)+key, nil, value, revision, "")
+	return p.queue.into["KV_"+stop.BucketLimiter].store(ctx, msg)
+}

@@ -67,10 +67,11 @@ func FuzzQuotaOf(f *testing.F) {
 	}
 	f.Add(`{"Account":"a"}`, "express")
 	f.Fuzz(func(t *testing.T, quota, lane string) {
-		got, ok := quotaOf(consumerWith(map[string]string{metaQuota: quota, metaLane: lane}))
+		found, ok := sourceOf(consumerWith(map[string]string{metaQuota: quota, metaLane: lane}))
 		if !ok {
 			return
 		}
+		got := found.quota
 		if !stop.ValidAccount(got.Account) || !slices.Contains(stop.Lanes(), stop.Lane(lane)) {
 			t.Errorf("%q in %q is taken for %+v", quota, lane, got)
 		}
@@ -79,7 +80,7 @@ func FuzzQuotaOf(f *testing.F) {
 			if !consumerName.MatchString(s.durable) || !strings.HasPrefix(s.durable, got.Account+"_") {
 				t.Errorf("%+v in %s makes the consumer %q", got, l, s.durable)
 			}
-			if again, ok := quotaOf(consumerWith(s.metadata())); !ok || again != got {
+			if again, ok := sourceOf(consumerWith(s.metadata())); !ok || again != s {
 				t.Errorf("others read %+v, %t of the consumer of %+v", again, ok, got)
 			}
 		}

@@ -36,7 +36,7 @@ func TestASecondResultChangesNothing(t *testing.T) {
 		first, second := result("r"), result("r")
 		second.Outcome = stop.OutcomeFailed
 		for _, r := range []stop.Result{first, second} {
-			if err := q.storeResult(t.Context(), r); err != nil {
+			if err := q.storeResults(t.Context(), []stop.Result{r}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -61,7 +61,7 @@ func TestOfRacersOneStoresTheResult(t *testing.T) {
 				r := result(request)
 				r.Attempts = i
 				q := queues[i%len(queues)]
-				if err := q.storeResult(t.Context(), r); err != nil {
+				if err := q.storeResults(t.Context(), []stop.Result{r}); err != nil {
 					t.Errorf("racer %d: %v", i, err)
 				}
 				// Whoever is told that a result stands may acknowledge.
@@ -117,7 +117,7 @@ func TestDecidedAndResult(t *testing.T) {
 	}
 	want := result("r")
 	want.AutoScalingGroupID, want.Attempts, want.Code = "asg-1", 3, "InternalError"
-	if err := q.storeResult(t.Context(), want); err != nil {
+	if err := q.storeResults(t.Context(), []stop.Result{want}); err != nil {
 		t.Fatal(err)
 	}
 	if decided, err := q.Result(t.Context(), "r"); err != nil || decided == nil {
@@ -157,11 +157,11 @@ func TestOfTwoHoldersOneBegins(t *testing.T) {
 			race(8, func(i int) {
 				q := queues[i%len(queues)]
 				// One write a round, and the bucket holds nothing else.
-				h := stop.History{Key: "task.r", Revision: uint64(round), Attempts: round + 1}
-				switch err := q.Begin(t.Context(), &h); {
+				c := stop.Call{Key: fmt.Sprint("r", i), Target: aTarget, Revision: uint64(round)}
+				switch err := q.Begin(t.Context(), &c); {
 				case err == nil:
 					begun.Add(1)
-				case errors.Is(err, ErrLost):
+				case errors.Is(err, stop.ErrLost):
 					lost.Add(1)
 				default:
 					t.Error(err)
@@ -174,23 +174,71 @@ func TestOfTwoHoldersOneBegins(t *testing.T) {
 	})
 }
 
+var aTarget = stop.Target{Account: "default", Region: "ap-guangzhou", AutoScalingGroupID: "asg-a", RefreshActivityID: "asr-a"}
+
 func TestBeginCarriesItsRevisionOn(t *testing.T) {
 	t.Parallel()
 	q := openQueue(t, startBroker(t))
-	h := stop.History{Key: "task.r"}
+	c := stop.Call{Key: "r", Action: stop.ActionStop, Target: aTarget}
 	for i := range 3 {
-		h.Attempts = i
-		if err := q.Begin(t.Context(), &h); err != nil {
+		c.Over = i == 2
+		if err := q.Begin(t.Context(), &c); err != nil {
 			t.Fatalf("write %d by the same holder: %v", i, err)
 		}
 	}
-	stale := stop.History{Key: "task.r", Revision: h.Revision - 1}
-	if err := q.Begin(t.Context(), &stale); !errors.Is(err, ErrLost) {
+	stale := stop.Call{Key: "s", Target: aTarget, Revision: c.Revision - 1}
+	if err := q.Begin(t.Context(), &stale); !errors.Is(err, stop.ErrLost) {
 		t.Errorf("a stale holder: %v, want ErrLost", err)
 	}
-	fresh := stop.History{Key: "task.r"}
-	if err := q.Begin(t.Context(), &fresh); !errors.Is(err, ErrLost) {
+	fresh := stop.Call{Key: "s", Target: aTarget}
+	if err := q.Begin(t.Context(), &fresh); !errors.Is(err, stop.ErrLost) {
 		t.Errorf("a holder that has read nothing: %v, want ErrLost", err)
+	}
+	got, err := q.Call(t.Context(), aTarget)
+	if err != nil || got.Key != "r" || !got.Over || got.Revision != c.Revision || got.StoredAt.IsZero() {
+		t.Errorf("stored is %+v, %v", got, err)
+	}
+}
+
+// Whoever has not seen that a call was dropped must not go on; whoever has,
+// may.
+func TestADroppedCallIsNoLongerListed(t *testing.T) {
+	t.Parallel()
+	q := openQueue(t, startBroker(t))
+	c := stop.Call{Key: "r", Action: stop.ActionStop, Target: aTarget}
+	if err := q.Begin(t.Context(), &c); err != nil {
+		t.Fatal(err)
+	}
+	other := aTarget
+	other.RefreshActivityID = "asr-b"
+	if err := q.Begin(t.Context(), &stop.Call{Key: "other", Target: other}); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := q.Calls(t.Context()); err != nil || len(all) != 2 {
+		t.Errorf("%+v, %v", all, err)
+	}
+	stale := c
+	stale.Revision += 5
+	if err := q.Drop(t.Context(), stale); err != nil {
+		t.Error(err)
+	}
+	if err := q.Drop(t.Context(), c); err != nil {
+		t.Error(err)
+	}
+	if all, err := q.Calls(t.Context()); err != nil || len(all) != 1 || all[0].Key != "other" || all[0].Revision == 0 {
+		t.Errorf("%+v, %v", all, err)
+	}
+	again := c
+	if err := q.Begin(t.Context(), &again); !errors.Is(err, stop.ErrLost) {
+		t.Errorf("begun by one who has not seen the end: %v", err)
+	}
+	read, err := q.Call(t.Context(), aTarget)
+	if err != nil || read.Key != "" || read.Revision <= c.Revision {
+		t.Fatalf("%+v, %v", read, err)
+	}
+	read.Key = "s"
+	if err := q.Begin(t.Context(), &read); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -206,7 +254,7 @@ func TestOneIdentityIsOneTask(t *testing.T) {
 				// A cluster may leave a request to make a consumer unanswered
 				// when several ask at once; settle asks again, and so does this.
 				eventually(t, 2*soon, func() error {
-					return queues[i%2].storeTask(t.Context(), one)
+					return queues[i%2].storeTasks(t.Context(), nil, []stop.Task{one})
 				})
 			})
 		}
@@ -238,18 +286,18 @@ func TestAnAcknowledgedTaskMakesRoomForANewOne(t *testing.T) {
 	}
 }
 
-// A worker that was suspended while others did its task must not call, also
-// when they are done with it.
-func TestAFinishedTaskCannotBeBegunAgain(t *testing.T) {
+// What a worker knows that was suspended while others did its task is refused,
+// also when they are done with it.
+func TestTheHistoryOfAFinishedTaskIsNotWrittenAgain(t *testing.T) {
 	t.Parallel()
 	q := openQueue(t, startBroker(t))
 	done := stop.History{Key: "task.r"}
-	if err := q.Begin(t.Context(), &done); err != nil {
+	if err := q.Remember(t.Context(), &done); err != nil {
 		t.Fatal(err)
 	}
 	q.forget(t.Context(), &done)
 	suspended := stop.History{Key: "task.r"}
-	if err := q.Begin(t.Context(), &suspended); !errors.Is(err, ErrLost) {
+	if err := q.Remember(t.Context(), &suspended); !errors.Is(err, stop.ErrLost) {
 		t.Errorf("begun again: %v", err)
 	}
 }

@@ -101,11 +101,15 @@ func (q *Queue) Backlog(ctx context.Context) (map[stop.Lane]Backlog, error) {
 	for _, l := range stop.Lanes() {
 		lanes[l] = Backlog{}
 	}
-	if err := q.count(ctx, stop.StreamStop, stop.LaneOf, lanes); err != nil {
-		return nil, err
-	}
-	if err := q.count(ctx, stop.StreamTasks, stop.TaskLane, lanes); err != nil {
-		return nil, err
+	for _, from := range []struct {
+		stream string
+		laneOf func(string) stop.Lane
+	}{
+		{stop.StreamStop, stop.LaneOf}, {stop.StreamResume, stop.LaneOf}, {stop.StreamTasks, stop.TaskLane},
+	} {
+		if err := q.count(ctx, from.stream, from.laneOf, lanes); err != nil {
+			return nil, err
+		}
 	}
 	return lanes, nil
 }
@@ -150,9 +154,13 @@ func firstOf(stream string, subjects map[string]uint64) []string {
 	if stream == stop.StreamTasks {
 		return []string{stop.LaneTasks("*", stop.LaneUrgent), stop.LaneTasks("*", stop.LaneNormal), stop.LaneTasks("*", stop.LaneBulk)}
 	}
+	action := stop.ActionStop
+	if stream == stop.StreamResume {
+		action = stop.ActionResume
+	}
 	var filters []string
 	for _, l := range []stop.Lane{stop.LaneUrgent, stop.LaneBulk} {
-		filters = append(filters, stop.RequestSubject(l), stop.RequestSubject(l)+".>")
+		filters = append(filters, stop.RequestSubject(action, l), stop.RequestSubject(action, l)+".>")
 	}
 	// Bounds a scrape when somebody gives every request a subject of its own:
 	// beyond it the age is that of some request, not of the oldest.

@@ -54,7 +54,7 @@ func TestTheBacklogIsCountedByLane(t *testing.T) {
 			publish(t, q, s, "{}")
 		}
 		for i := range subjects {
-			if err := q.storeTask(t.Context(), task(fmt.Sprint(lane, i), lane)); err != nil {
+			if err := q.storeTasks(t.Context(), nil, []stop.Task{task(fmt.Sprint(lane, i), lane)}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -104,7 +104,7 @@ func TestTheOldestOfEachLaneIsFound(t *testing.T) {
 func TestTheOldestTaskCountsToo(t *testing.T) {
 	t.Parallel()
 	q := openQueue(t, startBroker(t))
-	if err := q.storeTask(t.Context(), task("r", stop.LaneUrgent)); err != nil {
+	if err := q.storeTasks(t.Context(), nil, []stop.Task{task("r", stop.LaneUrgent)}); err != nil {
 		t.Fatal(err)
 	}
 	nothing(t, make(chan int), 50*time.Millisecond, "")

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -40,7 +41,7 @@ func (q *Queue) settle(working context.Context, t *inHand, m stop.Message, v sto
 		if q.over.Err() != nil {
 			return
 		}
-		if errors.Is(err, ErrLost) {
+		if errors.Is(err, stop.ErrLost) {
 			q.conf.Log.Debug("task is in other hands", "sequence", m.Sequence)
 			return
 		}
@@ -49,11 +50,11 @@ func (q *Queue) settle(working context.Context, t *inHand, m stop.Message, v sto
 			trouble = time.Now()
 		}
 		pause(ctx, wait)
-		patience := q.conf.AckWait
+		patience := t.ackWait
 		if working.Err() != nil {
 			patience = lastTries
 		}
-		if ctx.Err() != nil || time.Since(trouble) > patience || !t.ours(q.conf.AckWait) {
+		if ctx.Err() != nil || time.Since(trouble) > patience || !t.ours() {
 			return
 		}
 	}
@@ -64,7 +65,7 @@ func (q *Queue) settle(working context.Context, t *inHand, m stop.Message, v sto
 		err = t.delivery.ack()
 		q.reached("after-ack", v)
 		q.forget(ctx, v.History)
-	case t.ours(q.conf.AckWait):
+	case t.ours():
 		err = t.delivery.giveBack(v.Retry)
 	}
 	if err != nil {
@@ -78,7 +79,7 @@ func (q *Queue) reached(point string, v stop.Verdict) {
 		return
 	}
 	for _, r := range v.Results {
-		q.conf.Crash(point + " " + r.Request)
+		q.conf.Crash(point + " " + r.Key())
 	}
 }
 
@@ -87,71 +88,122 @@ func (q *Queue) reached(point string, v stop.Verdict) {
 // an answer can be lost, with a leader or a connection, and asking again finds
 // out.
 func (q *Queue) store(ctx context.Context, v stop.Verdict) error {
-	for _, task := range v.Tasks {
-		if err := q.storeTask(ctx, task); err != nil {
+	if v.Bulk != nil {
+		if err := q.storeBulk(ctx, *v.Bulk); err != nil {
 			return err
 		}
+	}
+	if err := q.storeTasks(ctx, v.Parts, v.Tasks); err != nil {
+		return err
 	}
 	for _, letter := range v.DeadLetters {
 		if err := q.bury(ctx, letter); err != nil {
 			return err
 		}
 	}
-	for _, r := range v.Results {
-		if err := q.storeResult(ctx, r); err != nil {
+	if err := q.storeResults(ctx, v.Results); err != nil {
+		return err
+	}
+	if v.Final() {
+		return nil
+	}
+	if v.History != nil {
+		if err := q.Remember(ctx, v.History); err != nil {
 			return err
 		}
 	}
-	if v.History != nil && !v.Final() {
-		return q.remember(ctx, v.History)
+	if v.Call != nil {
+		// Another that has called since has said more than this would.
+		if err := q.Begin(ctx, v.Call); err != nil && !errors.Is(err, stop.ErrLost) {
+			return err
+		}
 	}
 	return nil
 }
 
-// storeTask stores a task unless its request has one: the claim spans quotas
-// and lanes, so that one identity is never at work in two places.
-func (q *Queue) storeTask(ctx context.Context, task stop.Task) error {
-	if err := q.learn(ctx, task.Quota); err != nil {
-		return err
-	}
-	data, err := json.Marshal(task)
-	if err != nil {
-		return fmt.Errorf("encode task of %s: %w", task.Request, err)
-	}
-	msg := &nats.Msg{Subject: stop.TaskSubject(task), Data: data}
-	if _, err := q.publishFirst(ctx, msg, jetstream.WithExpectLastSequenceForSubject(0, stop.TaskClaim(task.Request))); err != nil {
-		return fmt.Errorf("store task of %s: %w", task.Request, err)
-	}
-	return nil
-}
-
-func (q *Queue) storeResult(ctx context.Context, r stop.Result) error {
-	header, data, err := r.Encode()
-	if err != nil {
-		return err
-	}
-	first, err := q.storeOnce(ctx, stop.ResultSubject(r.Request), header, data)
-	if err != nil {
-		return fmt.Errorf("store result of %s: %w", r.Request, err)
-	}
-	if !first {
-		q.compare(ctx, r)
+// storeTasks stores parts and tasks unless there are some with their keys: the
+// claim spans quotas and lanes, so that one identity is never at work in two
+// places.
+func (q *Queue) storeTasks(ctx context.Context, parts []stop.Part, tasks []stop.Task) error {
+	var msgs []*nats.Msg
+	sources := make(map[string]source)
+	add := func(quota stop.Quota, l stop.Lane, subject, key string, work any) error {
+		s := taskSource(quota, l)
+		sources[s.durable] = s
+		data, err := json.Marshal(work)
+		if err != nil {
+			return fmt.Errorf("encode task %s: %w", key, err)
+		}
+		msgs = append(msgs, expecting(subject, nil, data, 0, stop.TaskClaim(key)))
 		return nil
 	}
-	q.metrics.result(r)
-	q.conf.Log.Info("result", "request", r.Request, "outcome", r.Outcome, "group", r.AutoScalingGroupID, "activity", r.RefreshActivityID,
-		"account", r.Account, "region", r.Region, "status", r.Status, "code", r.Code, "api_request", r.RequestID, "attempts", r.Attempts, "lane", r.Lane)
+	for _, p := range parts {
+		if err := add(p.Quota, p.Of.Task.Lane, stop.PartSubject(p), p.Key(), p); err != nil {
+			return err
+		}
+	}
+	for _, t := range tasks {
+		if err := add(t.Quota, t.Lane, stop.TaskSubject(t), t.Key(), t); err != nil {
+			return err
+		}
+	}
+	if err := q.learn(ctx, slices.Collect(maps.Values(sources))...); err != nil {
+		return err
+	}
+	if _, err := q.publishFirsts(ctx, stop.StreamTasks, msgs); err != nil {
+		return fmt.Errorf("store tasks: %w", err)
+	}
+	return nil
+}
+
+// storeBulk has the progress of a bulk followed until it has its summary.
+func (q *Queue) storeBulk(ctx context.Context, b stop.Bulk) error {
+	data, err := json.Marshal(b)
+	if err != nil {
+		return fmt.Errorf("encode bulk %s: %w", b.Task.Request, err)
+	}
+	if _, err := q.storeOnce(ctx, stop.StreamBulk, stop.BulkSubject(b.Task.Request), data); err != nil {
+		return fmt.Errorf("store bulk %s: %w", b.Task.Request, err)
+	}
+	return nil
+}
+
+func (q *Queue) storeResults(ctx context.Context, results []stop.Result) error {
+	msgs := make([]*nats.Msg, len(results))
+	for i, r := range results {
+		header, data, err := r.Encode()
+		if err != nil {
+			return err //nolint:wrapcheck // says of which result
+		}
+		msgs[i] = expecting(stop.ResultSubject(r.Key()), header, data, 0, "")
+	}
+	first, err := q.publishFirsts(ctx, stop.StreamResults, msgs)
+	for i, r := range results {
+		if first[i] == nil {
+			continue
+		}
+		if !*first[i] {
+			q.compare(ctx, r)
+			continue
+		}
+		q.metrics.result(r)
+		q.conf.Log.Info("result", "request", r.Key(), "outcome", r.Outcome, "group", r.AutoScalingGroupID, "activity", r.RefreshActivityID,
+			"account", r.Account, "region", r.Region, "status", r.Status, "code", r.Code, "api_request", r.RequestID, "attempts", r.Attempts, "lane", r.Lane)
+	}
+	if err != nil {
+		return fmt.Errorf("store results: %w", err)
+	}
 	return nil
 }
 
 // compare tells of a request that has ended twice and not alike: what stands
 // is what others see, and somebody has to know that it is not all.
 func (q *Queue) compare(ctx context.Context, r stop.Result) {
-	stands, err := q.Result(ctx, r.Request)
+	stands, err := q.Result(ctx, r.Key())
 	if err != nil || stands == nil || stands.Outcome == r.Outcome {
 		return
 	}
-	q.conf.Log.Error("a request has ended in two ways; the first result stands", "request", r.Request, "stands", stands.Outcome, "by", stands.Worker,
+	q.conf.Log.Error("a request has ended in two ways; the first result stands", "request", r.Key(), "stands", stands.Outcome, "by", stands.Worker,
 		"refused", r.Outcome, "message", r.Message, "code", r.Code, "api_request", r.RequestID)
 }
 
@@ -160,7 +212,7 @@ func (q *Queue) bury(ctx context.Context, d stop.DeadLetter) error {
 	if err != nil {
 		return fmt.Errorf("encode dead letter of %s: %w", d.Request, err)
 	}
-	first, err := q.storeOnce(ctx, stop.DeadSubject(d.Request), nil, data)
+	first, err := q.storeLetter(ctx, d, data)
 	if errors.Is(err, nats.ErrMaxPayload) && len(d.Data) > 0 {
 		d.Data = nil // better a letter without its payload than no result
 		return q.bury(ctx, d)
@@ -170,34 +222,80 @@ func (q *Queue) bury(ctx context.Context, d stop.DeadLetter) error {
 	}
 	if first {
 		q.metrics.deadLetters.WithLabelValues(string(d.Why)).Inc()
-		q.conf.Log.Warn("dead letter", "request", d.Request, "why", d.Why, "message", d.Message, "subject", d.Subject, "sequence", d.Sequence)
+		q.conf.Log.Warn("dead letter", "request", d.Request, "target", d.Target, "why", d.Why, "message", d.Message, "subject", d.Subject, "sequence", d.Sequence)
 	}
 	return nil
 }
 
+// storeLetter stores a dead letter unless there is one for the same thing. The
+// letters of several targets stand on the subject of their request, so there the
+// broker knows each by an id, for an hour.
+func (q *Queue) storeLetter(ctx context.Context, d stop.DeadLetter, data []byte) (first bool, err error) {
+	subject := stop.DeadSubject(d.Request)
+	if d.Target == "" {
+		return q.storeOnce(ctx, stop.StreamDead, subject, data)
+	}
+	ack, err := q.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: data}, jetstream.WithMsgID(d.Request+"."+d.Target))
+	if err != nil {
+		return false, err //nolint:wrapcheck // by the caller
+	}
+	return !ack.Duplicate, nil
+}
+
 // storeOnce publishes to a subject that must hold nothing yet, and says
 // whether it was the first.
-func (q *Queue) storeOnce(ctx context.Context, subject string, header map[string][]string, data []byte) (first bool, err error) {
-	return q.publishFirst(ctx, &nats.Msg{Subject: subject, Header: header, Data: data}, jetstream.WithExpectLastSequencePerSubject(0))
+func (q *Queue) storeOnce(ctx context.Context, stream, subject string, data []byte) (first bool, err error) {
+	return q.publishFirst(ctx, stream, expecting(subject, nil, data, 0, ""))
 }
 
 // publishFirst publishes where nothing may stand yet, and says whether it was
-// the first. It returns nil only when something stands there for certain: a
-// replicated stream mostly refuses because somebody else is storing just now,
-// and that may still come to nothing when the leader dies, so it is asked
-// again until the answer is known, for a second or so.
-func (q *Queue) publishFirst(ctx context.Context, msg *nats.Msg, expect jetstream.PublishOpt) (first bool, err error) {
-	for wait := 2 * time.Millisecond; wait < time.Second; wait *= 2 {
-		_, err = q.js.PublishMsg(ctx, msg, expect)
-		switch {
-		case refusedWith(err, jetstream.JSErrCodeStreamWrongLastSequence):
-			return false, nil
-		case !refusedWith(err, jetstream.JSErrCodeStreamWrongLastSequenceConstant):
-			return err == nil, err
-		}
-		pause(ctx, wait)
+// the first.
+func (q *Queue) publishFirst(ctx context.Context, stream string, msg *nats.Msg) (first bool, err error) {
+	firsts, err := q.publishFirsts(ctx, stream, []*nats.Msg{msg})
+	return firsts[0] != nil && *firsts[0], err
+}
+
+// publishFirsts does so with many messages, and says of each whether it was the
+// first; nil: it is not known. It returns no error only when something stands in
+// each place for certain: a replicated stream mostly refuses because somebody
+// else is storing just now, and that may still come to nothing when the leader
+// dies, so it is asked again until the answer is known, for a second or so.
+func (q *Queue) publishFirsts(ctx context.Context, stream string, msgs []*nats.Msg) (first []*bool, err error) {
+	first = make([]*bool, len(msgs))
+	left := make([]int, len(msgs))
+	for i := range msgs {
+		left[i] = i
 	}
-	return false, err
+	for wait := 2 * time.Millisecond; len(left) > 0 && wait < time.Second; wait *= 2 {
+		ask := make([]*nats.Msg, len(left))
+		for i, n := range left {
+			ask[i] = msgs[n]
+		}
+		var again []int
+		var faults []error
+		for i, w := range q.into[stream].storeAll(ctx, ask) {
+			switch n := left[i]; {
+			case w.err == nil:
+				first[n] = new(true)
+			case refusedWith(w.err, jetstream.JSErrCodeStreamWrongLastSequence):
+				first[n] = new(false)
+			case refusedWith(w.err, jetstream.JSErrCodeStreamWrongLastSequenceConstant):
+				again, err = append(again, n), w.err
+			default:
+				faults = append(faults, w.err)
+			}
+		}
+		if len(faults) > 0 {
+			return first, faults[0]
+		}
+		if left = again; len(left) > 0 {
+			pause(ctx, wait)
+		}
+	}
+	if len(left) > 0 {
+		return first, err
+	}
+	return first, nil
 }
 
 // refusedWith reports whether JetStream refused with one of the codes.

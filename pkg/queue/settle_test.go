@@ -156,7 +156,7 @@ func TestALostTaskIsLeftToItsNewOwner(t *testing.T) {
 		}
 		newer := stale
 		newer.Attempts = 7
-		if err := q.Begin(ctx, &newer); err != nil {
+		if err := q.Remember(ctx, &newer); err != nil {
 			t.Error(err)
 		}
 		stale.Attempts = 1
@@ -360,7 +360,7 @@ func TestAnUncertainRefusalIsAskedAgain(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = sub.Unsubscribe() }()
-			first, err := q.storeOnce(t.Context(), "fake.stream", nil, nil)
+			first, err := q.storeOnce(t.Context(), stop.StreamResults, "fake.stream", nil)
 			if first != c.first || (err != nil) != c.bad {
 				t.Errorf("first %v, error %v", first, err)
 			}
@@ -411,14 +411,14 @@ func TestAnotherOutcomeOfTheSameRequestIsTold(t *testing.T) {
 	again.Worker, other.Outcome = "another", stop.OutcomeFailed
 	const words = "ended in two ways"
 	for _, r := range []stop.Result{first, again} {
-		if err := q.storeResult(t.Context(), r); err != nil {
+		if err := q.storeResults(t.Context(), []stop.Result{r}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if strings.Contains(text.String(), words) {
 		t.Error("the same outcome is told as another one")
 	}
-	if err := q.storeResult(t.Context(), other); err != nil {
+	if err := q.storeResults(t.Context(), []stop.Result{other}); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(text.String(), words) || !strings.Contains(text.String(), "refused=failed") {

@@ -3,14 +3,16 @@ package queue
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/seed-a7c21902/andon/pkg/stop"
 )
@@ -24,11 +26,19 @@ type source struct {
 	foreign bool
 }
 
-const planDurable = "plan"
+// Durables that are there whatever is asked.
+const (
+	planDurable   = "plan"
+	resumeDurable = "resume"
+	bulkDurable   = "bulk"
+)
 
-func planSource() source {
-	return source{stream: stop.StreamStop, durable: planDurable}
-}
+// standing are the consumers that are there whatever is asked.
+func standing() []source { return []source{planSource(), resumeSource(), bulkSource()} }
+
+func planSource() source   { return source{stream: stop.StreamStop, durable: planDurable} }
+func resumeSource() source { return source{stream: stop.StreamResume, durable: resumeDurable} }
+func bulkSource() source   { return source{stream: stop.StreamBulk, durable: bulkDurable} }
 
 func taskSource(q stop.Quota, l stop.Lane) source {
 	return source{
@@ -37,11 +47,23 @@ func taskSource(q stop.Quota, l stop.Lane) source {
 	}
 }
 
+// followWait is how soon another worker goes on with the progress of a bulk
+// when one has died.
+const followWait = 10 * time.Second
+
+// ackWait is how long a message may be in hand without a sign of life.
+func (s source) ackWait(c Config) time.Duration {
+	if s.durable == bulkDurable {
+		return min(c.AckWait, followWait)
+	}
+	return c.AckWait
+}
+
 // maxAckPending bounds what a consumer has handed out, messages that wait for
 // their retry included. All accounts share the plan, so there those of one
 // that cannot be served must not keep the others out, however many they are.
 func (s source) maxAckPending() int {
-	if s.durable == planDurable {
+	if s.lane == "" {
 		return -1 // without bound
 	}
 	return 5000
@@ -66,67 +88,89 @@ func (s source) metadata() map[string]string {
 }
 
 func (s source) laneOf(subject string) stop.Lane {
-	if s.lane != "" {
+	switch {
+	case s.lane != "":
 		return s.lane
+	case s.durable == bulkDurable:
+		return stop.LaneBulk
+	default:
+		return stop.LaneOf(subject)
 	}
-	return stop.LaneOf(subject)
 }
 
-// quotas are those that this worker serves. A quota appears with the first
-// task planned for it, on whichever worker; the others find its consumers.
+// quotas are the task queues that this worker serves, by quota and lane. One
+// appears with the first task planned for it, on whichever worker; the others
+// find its consumer.
 type quotas struct {
-	learning sync.Mutex // one goroutine makes consumers at a time
+	learning singleflight.Group // one goroutine makes a consumer
 
 	mu    sync.Mutex
-	known map[string]stop.Quota // by token: what shares consumers is served once
-	added chan stop.Quota
+	known map[string]source // by durable: what shares a consumer is served once
+	added chan source
 }
 
-// learn makes the consumers of a quota if this worker has not met it yet.
-func (q *Queue) learn(ctx context.Context, quota stop.Quota) error {
-	if q.serves(quota.Token()) {
-		return nil
-	}
-	q.quotas.learning.Lock()
-	defer q.quotas.learning.Unlock()
-	if q.serves(quota.Token()) {
-		return nil
-	}
-	for _, l := range stop.Lanes() {
-		if err := q.ensureConsumer(ctx, taskSource(quota, l)); err != nil {
-			return err
+// learn makes the consumers of task queues that this worker has not met yet,
+// several at a time.
+func (q *Queue) learn(ctx context.Context, sources ...source) error {
+	const atOnce = 16
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(atOnce)
+	for _, s := range sources {
+		if q.serves(s.durable) {
+			continue
 		}
+		group.Go(func() error {
+			_, err, _ := q.quotas.learning.Do(s.durable, func() (any, error) {
+				if q.serves(s.durable) {
+					return nil, nil
+				}
+				if err := q.ensureConsumer(ctx, s); err != nil {
+					return nil, err
+				}
+				q.serve(s)
+				return nil, nil
+			})
+			return err //nolint:wrapcheck // says which consumer
+		})
 	}
-	q.serve(quota)
-	return nil
+	return group.Wait() //nolint:wrapcheck // as above
 }
 
-// serve has the task loops of a quota started, once.
-func (q *Queue) serve(quota stop.Quota) {
+// serve has the loop of a task queue started, once.
+func (q *Queue) serve(s source) {
 	q.quotas.mu.Lock()
 	defer q.quotas.mu.Unlock()
-	if _, known := q.quotas.known[quota.Token()]; known {
+	if _, known := q.quotas.known[s.durable]; known {
 		return
 	}
 	if q.quotas.known == nil {
-		q.quotas.known = make(map[string]stop.Quota)
+		q.quotas.known = make(map[string]source)
 	}
-	q.quotas.known[quota.Token()] = quota
+	q.quotas.known[s.durable] = s
 	if q.quotas.added != nil {
-		q.quotas.added <- quota
+		q.quotas.added <- s
 	}
 }
 
-// quotaChannelSize is more quotas than a fleet has: accounts times endpoints.
-const quotaChannelSize = 4096
+// quotaChannelSize is more task queues than a fleet has: accounts times
+// endpoints times lanes.
+const quotaChannelSize = 16384
 
-// discover finds quotas that other workers have met, now and every few
-// seconds, until ctx ends.
+// discover finds task queues that other workers have met, now and every few
+// seconds, until ctx ends. Less often it looks for tasks that have no consumer,
+// as happens when a broker was restarted, which keeps consumers in its memory.
 func (q *Queue) discover(ctx context.Context) {
-	const every = 5 * time.Second
+	const every, orphansEvery = 5 * time.Second, time.Minute
+	var looked time.Time
 	for {
-		if err := q.discoverOnce(ctx); err != nil && ctx.Err() == nil {
-			q.conf.Log.Debug("looking for quotas", "error", err)
+		err := q.discoverOnce(ctx)
+		if err == nil && time.Since(looked) >= orphansEvery {
+			if err = q.discoverOrphans(ctx); err == nil {
+				looked = time.Now()
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			q.conf.Log.Debug("looking for task queues", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -143,15 +187,15 @@ func (q *Queue) discoverOnce(ctx context.Context) error {
 	}
 	names := tasks.ConsumerNames(ctx)
 	for name := range names.Name() {
-		if q.serves(name[:max(strings.LastIndex(name, "_"), 0)]) {
+		if q.serves(name) {
 			continue
 		}
 		cons, err := tasks.Consumer(ctx, name)
 		if err != nil {
 			continue // deleted in between
 		}
-		if quota, ok := quotaOf(cons); ok {
-			q.serve(quota)
+		if s, ok := sourceOf(cons); ok {
+			q.serve(s)
 		}
 	}
 	if err := names.Err(); err != nil {
@@ -160,26 +204,61 @@ func (q *Queue) discoverOnce(ctx context.Context) error {
 	return nil
 }
 
-// serves reports whether the loops of a quota, by token, are started.
-func (q *Queue) serves(token string) bool {
+// discoverOrphans finds task queues by the tasks in them.
+func (q *Queue) discoverOrphans(ctx context.Context) error {
+	tasks, err := q.js.Stream(ctx, stop.StreamTasks)
+	if err != nil {
+		return fmt.Errorf("look up stream %s: %w", stop.StreamTasks, err)
+	}
+	info, err := tasks.Info(ctx, jetstream.WithSubjectFilter(">"))
+	if err != nil {
+		return fmt.Errorf("list tasks: %w", err)
+	}
+	asked := make(map[string]bool)
+	for subject := range info.State.Subjects {
+		token, lane := stop.TaskQuota(subject), stop.TaskLane(subject)
+		durable := token + "_" + string(lane)
+		if asked[durable] || q.serves(durable) {
+			continue
+		}
+		asked[durable] = true
+		msg, err := tasks.GetLastMsgForSubject(ctx, subject)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue // done with in between
+		}
+		if err != nil {
+			return fmt.Errorf("read a task: %w", err)
+		}
+		var of struct{ Quota stop.Quota }
+		if json.Unmarshal(msg.Data, &of) == nil && stop.ValidAccount(of.Quota.Account) && of.Quota.Token() == token {
+			q.serve(taskSource(of.Quota, lane))
+		}
+	}
+	return nil
+}
+
+// serves reports whether the loop of a task queue, by durable, is started.
+func (q *Queue) serves(durable string) bool {
 	q.quotas.mu.Lock()
 	defer q.quotas.mu.Unlock()
-	_, known := q.quotas.known[token]
+	_, known := q.quotas.known[durable]
 	return known
 }
 
-// served are the quotas whose loops are started.
-func (q *Queue) served() []stop.Quota {
+// served are the task queues whose loops are started.
+func (q *Queue) served() []source {
 	q.quotas.mu.Lock()
 	defer q.quotas.mu.Unlock()
 	return slices.Collect(maps.Values(q.quotas.known))
 }
 
-func quotaOf(cons jetstream.Consumer) (stop.Quota, bool) {
+// sourceOf reads from a consumer's metadata whose tasks it holds.
+func sourceOf(cons jetstream.Consumer) (source, bool) {
 	meta := cons.CachedInfo().Config.Metadata
 	var quota stop.Quota
-	if json.Unmarshal([]byte(meta[metaQuota]), &quota) != nil {
-		return quota, false
+	lane := stop.Lane(meta[metaLane])
+	if json.Unmarshal([]byte(meta[metaQuota]), &quota) != nil || !stop.ValidAccount(quota.Account) || !slices.Contains(stop.Lanes(), lane) {
+		return source{}, false
 	}
-	return quota, stop.ValidAccount(quota.Account) && slices.Contains(stop.Lanes(), stop.Lane(meta[metaLane]))
+	return taskSource(quota, lane), true
 }

@@ -32,7 +32,7 @@ func TestTasksOfAnotherAccountAreLeftToWhoServesIt(t *testing.T) {
 	work(t, older, Worker{Plan: planned, Execute: executed(byOlder), Serves: func(a string) bool { return a == "default" }})
 	one := task("r", stop.LaneNormal)
 	one.Quota = quotaOfAccount("added")
-	if err := older.storeTask(t.Context(), one); err != nil {
+	if err := older.storeTasks(t.Context(), nil, []stop.Task{one}); err != nil {
 		t.Fatal(err)
 	}
 	nothing(t, byOlder, 300*time.Millisecond, "a task was taken without its credentials")
@@ -52,7 +52,7 @@ func TestTasksOfAnAccountThatNobodyServesAreLookedAt(t *testing.T) {
 	work(t, q, Worker{Plan: planned, Execute: executeTask, Serves: serves})
 	one := task("r", stop.LaneNormal)
 	one.Quota = quotaOfAccount("removed")
-	if err := q.storeTask(t.Context(), one); err != nil {
+	if err := q.storeTasks(t.Context(), nil, []stop.Task{one}); err != nil {
 		t.Fatal(err)
 	}
 	empty(t, q, stop.StreamTasks)
@@ -70,7 +70,7 @@ func TestAWorkerWithoutTheAccountTakesNothingFromOneWithIt(t *testing.T) {
 	stolen := make(chan string, 100)
 	work(t, with, Worker{Plan: planned, Execute: executeTask})
 	first := task("r-0", stop.LaneNormal)
-	if err := with.storeTask(t.Context(), first); err != nil {
+	if err := with.storeTasks(t.Context(), nil, []stop.Task{first}); err != nil {
 		t.Fatal(err)
 	}
 	empty(t, with, stop.StreamTasks)
@@ -82,7 +82,7 @@ func TestAWorkerWithoutTheAccountTakesNothingFromOneWithIt(t *testing.T) {
 	defer tick.Stop()
 	for n := range 100 {
 		<-tick.C
-		if err := with.storeTask(t.Context(), task(fmt.Sprintf("r-%d", n+1), stop.LaneNormal)); err != nil {
+		if err := with.storeTasks(t.Context(), nil, []stop.Task{task(fmt.Sprintf("r-%d", n+1), stop.LaneNormal)}); err != nil {
 			t.Fatal(err)
 		}
 	}

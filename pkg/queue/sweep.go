@@ -26,11 +26,12 @@ type sweeper struct {
 // result is removed, and what has none is not lost.
 func (s *sweeper) sweep(ctx context.Context, q *Queue, w Worker) error {
 	seen := make(map[string]bool)
-	all := []swept{{planSource(), q.requests, w.Plan}}
-	for _, quota := range q.served() {
-		for _, l := range stop.Lanes() {
-			all = append(all, swept{taskSource(quota, l), q.tasks, w.Execute})
-		}
+	var all []swept
+	for _, s := range standing() {
+		all = append(all, swept{s, q.streams[s.stream], w.stepOf(s)})
+	}
+	for _, tasks := range q.served() {
+		all = append(all, swept{tasks, q.streams[stop.StreamTasks], w.Execute})
 	}
 	for _, from := range all {
 		if err := s.look(ctx, q, from, seen); err != nil {

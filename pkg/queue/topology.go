@@ -31,38 +31,55 @@ const (
 	deadLife    = 90 * 24 * time.Hour
 	// permitsLife is only for keys of quotas that are used no more.
 	permitsLife = 24 * time.Hour
-	mebibyte    = 1 << 20
+	// callsLife is for marks of what was removed: what is paused is kept anew
+	// long before.
+	callsLife = 90 * 24 * time.Hour
+	// lettersApart is for how long a dead letter of a target is known when it
+	// comes again.
+	lettersApart = time.Hour
+	mebibyte     = 1 << 20
 )
 
+// storeTimeout is how long a question to the broker waits for its answer, unless
+// whoever asks has less time.
+const storeTimeout = 5 * time.Second
+
 type topology struct {
-	nc       *nats.Conn
-	js       jetstream.JetStream
-	requests jetstream.Stream
-	results  jetstream.Stream
-	tasks    jetstream.Stream
-	history  jetstream.KeyValue
-	permits  jetstream.KeyValue
-	conf     Config
+	nc      *nats.Conn
+	js      jetstream.JetStream
+	streams map[string]jetstream.Stream   // by name, those of buckets too
+	into    map[string]*committer         // by the name of the stream
+	buckets map[string]jetstream.KeyValue // by name
+	conf    Config
 }
 
 func newTopology(nc *nats.Conn, c Config) (*topology, error) {
-	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(5*time.Second))
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(storeTimeout))
 	if err != nil {
 		return nil, fmt.Errorf("open JetStream: %w", err)
 	}
-	return &topology{nc: nc, js: js, conf: c}, nil
+	return &topology{
+		nc: nc, js: js, conf: c,
+		streams: make(map[string]jetstream.Stream), into: make(map[string]*committer), buckets: make(map[string]jetstream.KeyValue),
+	}, nil
 }
 
 // Shares of the store. Together they are what a broker must be able to hold;
 // where it holds less, each is cut by the same factor.
 const (
-	requestsShare = 512 * mebibyte
-	tasksShare    = 512 * mebibyte
-	resultsShare  = 2048 * mebibyte
-	deadShare     = 256 * mebibyte
-	historyShare  = 256 * mebibyte
-	permitsShare  = 64 * mebibyte
-	allShares     = requestsShare + tasksShare + resultsShare + deadShare + historyShare + permitsShare
+	requestsShare  = 512 * mebibyte
+	resumesShare   = 128 * mebibyte
+	tasksShare     = 512 * mebibyte
+	bulkShare      = 64 * mebibyte
+	resultsShare   = 2048 * mebibyte
+	deadShare      = 256 * mebibyte
+	historyShare   = 256 * mebibyte
+	permitsShare   = 64 * mebibyte
+	manifestsShare = 256 * mebibyte
+	callsShare     = 128 * mebibyte
+	controlShare   = 16 * mebibyte
+	allShares      = requestsShare + resumesShare + tasksShare + bulkShare + resultsShare + deadShare +
+		historyShare + permitsShare + manifestsShare + callsShare + controlShare
 )
 
 // bytes is the limit for a share of the store.
@@ -77,63 +94,100 @@ func (c Config) bytes(share int64) int64 {
 // than dropping the old, except in the dead letters, which must never stand
 // in the way of a result.
 func streams(c Config) []jetstream.StreamConfig {
-	base := jetstream.StreamConfig{Storage: jetstream.FileStorage, Replicas: c.Replicas, Discard: jetstream.DiscardNew, AllowDirect: true}
-	requests, tasks, results, dead := base, base, base, base
+	base := jetstream.StreamConfig{Storage: jetstream.FileStorage, Replicas: c.Replicas, Discard: jetstream.DiscardNew, AllowDirect: direct(c)}
+	requests, resumes, tasks, bulk, results, dead := base, base, base, base, base, base
 
 	requests.Name, requests.Subjects = stop.StreamStop, []string{stop.SubjectStop, stop.SubjectStop + ".>"}
 	requests.Description = "requests to pause an instance refresh"
 	requests.Retention, requests.MaxBytes = jetstream.WorkQueuePolicy, c.bytes(requestsShare)
 	requests.Duplicates = time.Hour
 
+	resumes.Name, resumes.Subjects = stop.StreamResume, []string{stop.SubjectResume, stop.SubjectResume + ".>"}
+	resumes.Description = "requests to resume an instance refresh"
+	resumes.Retention, resumes.MaxBytes = jetstream.WorkQueuePolicy, c.bytes(resumesShare)
+	resumes.Duplicates = time.Hour
+
 	tasks.Name, tasks.Subjects = stop.StreamTasks, []string{stop.SubjectTasks + ".>"}
 	tasks.Description = "planned requests, by quota and lane"
 	tasks.Retention, tasks.MaxBytes = jetstream.WorkQueuePolicy, c.bytes(tasksShare)
+	tasks.AllowAtomicPublish, results.AllowAtomicPublish = true, true
+
+	bulk.Name, bulk.Subjects = stop.StreamBulk, []string{stop.SubjectBulk + ".>"}
+	bulk.Description = "requests for several targets, until their summary"
+	bulk.Retention, bulk.MaxBytes = jetstream.WorkQueuePolicy, c.bytes(bulkShare)
 
 	results.Name, results.Subjects = stop.StreamResults, []string{stop.SubjectResults + ".>"}
-	results.Description = "one terminal result a request"
+	results.Description = "one terminal result a request, and a target of one that means several"
 	results.Retention, results.MaxBytes, results.MaxAge = jetstream.LimitsPolicy, c.bytes(resultsShare), resultsLife
 	results.MaxMsgsPerSubject, results.DiscardNewPerSubject = 1, true
-	// Whether there is a result, or a task, is asked of the leader: a replica
-	// that lags would say no, and the request would be done once more.
-	results.AllowDirect, tasks.AllowDirect = false, false
 
 	dead.Name, dead.Subjects = stop.StreamDead, []string{stop.SubjectDead + ".>"}
 	dead.Description = "requests that were given up or could not be read"
 	dead.Retention, dead.MaxBytes, dead.MaxAge = jetstream.LimitsPolicy, c.bytes(deadShare), deadLife
-	dead.Discard = jetstream.DiscardOld
+	dead.Discard, dead.Duplicates = jetstream.DiscardOld, lettersApart
 
-	return []jetstream.StreamConfig{requests, tasks, results, dead}
+	return []jetstream.StreamConfig{requests, resumes, tasks, bulk, results, dead}
 }
+
+// direct reports whether any server that holds a stream may answer for what is
+// in it, which costs the broker less. Of several a replica that lags would say
+// that there is no task or result, and the request would be done once more.
+func direct(c Config) bool { return c.Replicas <= 1 }
+
+// buckets are the wanted buckets, as the streams that they are. They are not
+// made as nats.go would, whose buckets let replicas answer: what was just
+// stored must be found.
+func buckets(c Config) []jetstream.StreamConfig {
+	var all []jetstream.StreamConfig
+	for _, b := range []struct {
+		name, holds string
+		history     int64
+		share       int64
+		life        time.Duration
+	}{
+		{stop.BucketHistory, "what tasks have been through", 1, historyShare, historyLife},
+		{stop.BucketLimiter, "when the next call of each quota may be made", 64, permitsShare, permitsLife},
+		{stop.BucketManifests, "the targets of requests that mean several", 1, manifestsShare, resultsLife},
+		{stop.BucketCalls, "the last call on each activity", 1, callsShare, callsLife},
+		{stop.BucketControl, "what the whole fleet goes by", 1, controlShare, 0},
+	} {
+		s := jetstream.StreamConfig{
+			Name: "KV_" + b.name, Subjects: []string{bucketPrefix(b.name) + ">"}, Description: b.holds,
+			MaxMsgsPerSubject: b.history, MaxBytes: c.bytes(b.share), MaxAge: b.life, Discard: jetstream.DiscardNew,
+			Storage: jetstream.FileStorage, Replicas: c.Replicas, AllowRollup: true, DenyDelete: true,
+			AllowDirect: direct(c),
+		}
+		s.AllowAtomicPublish = b.name != stop.BucketControl
+		all = append(all, s)
+	}
+	return all
+}
+
+func bucketPrefix(bucket string) string { return "$KV." + bucket + "." }
 
 // prove makes what is missing and refuses what is weaker.
 func (t *topology) prove(ctx context.Context) error {
-	for _, want := range streams(t.conf) {
+	for _, want := range append(streams(t.conf), buckets(t.conf)...) {
 		s, err := t.ensureStream(ctx, want)
 		if err != nil {
 			return err
 		}
-		switch want.Name {
-		case stop.StreamStop:
-			t.requests = s
-		case stop.StreamResults:
-			t.results = s
-		case stop.StreamTasks:
-			t.tasks = s
+		t.streams[want.Name] = s
+		t.into[want.Name] = &committer{
+			js: t.js, nc: t.nc, together: s.CachedInfo().Config.AllowAtomicPublish, hurried: want.Name == "KV_"+stop.BucketLimiter,
+		}
+		bucket, ok := strings.CutPrefix(want.Name, "KV_")
+		if !ok {
+			continue
+		}
+		if t.buckets[bucket], err = t.js.KeyValue(ctx, bucket); err != nil {
+			return fmt.Errorf("bucket %s: %w", bucket, explain(err))
 		}
 	}
-	kv, err := t.ensureBucket(ctx, jetstream.KeyValueConfig{
-		Bucket: stop.BucketHistory, Description: "what tasks have been through",
-		TTL: historyLife, MaxBytes: t.conf.bytes(historyShare), Storage: jetstream.FileStorage, Replicas: t.conf.Replicas,
-	})
-	if err != nil {
-		return err
-	}
-	t.history = kv
-	if t.permits, err = t.ensurePermits(ctx); err != nil {
-		return err
-	}
-	if err := t.ensurePlanConsumer(ctx); err != nil {
-		return err
+	for _, s := range standing() {
+		if err := t.ensureConsumer(ctx, s); err != nil {
+			return err
+		}
 	}
 	return t.mayStore(ctx)
 }
@@ -151,7 +205,8 @@ func (t *topology) mayStore(ctx context.Context) error {
 		return fmt.Errorf("try to acknowledge: %w", err)
 	}
 	for _, prefix := range []string{
-		stop.SubjectTasks, "$KV." + stop.BucketHistory, "$KV." + stop.BucketLimiter,
+		stop.SubjectTasks, stop.SubjectBulk, "$KV." + stop.BucketHistory, "$KV." + stop.BucketLimiter,
+		"$KV." + stop.BucketManifests, "$KV." + stop.BucketCalls, "$KV." + stop.BucketControl,
 	} {
 		_, err := t.js.Publish(ctx, prefix+".permission", nil, jetstream.WithExpectLastSequence(never))
 		if _, answered := errors.AsType[*jetstream.APIError](err); !answered && err != nil {
@@ -159,29 +214,6 @@ func (t *topology) mayStore(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// ensurePermits makes the bucket of the limiter. Unlike other buckets it has
-// all reads answered by the leader: what was just stored must be found.
-func (t *topology) ensurePermits(ctx context.Context) (jetstream.KeyValue, error) {
-	prefix := "$KV." + stop.BucketLimiter + "."
-	_, err := t.ensureStream(ctx, jetstream.StreamConfig{
-		Name: "KV_" + stop.BucketLimiter, Subjects: []string{prefix + ">"}, Description: "when the next call of each quota may be made",
-		MaxMsgsPerSubject: 64, MaxBytes: t.conf.bytes(permitsShare), MaxAge: permitsLife, Discard: jetstream.DiscardNew,
-		Storage: jetstream.FileStorage, Replicas: t.conf.Replicas, AllowRollup: true, DenyDelete: true,
-	})
-	if err != nil {
-		return nil, err
-	}
-	kv, err := t.js.KeyValue(ctx, stop.BucketLimiter)
-	if err != nil {
-		return nil, fmt.Errorf("bucket %s: %w", stop.BucketLimiter, explain(err))
-	}
-	return kv, nil
-}
-
-func (t *topology) ensurePlanConsumer(ctx context.Context) error {
-	return t.ensureConsumer(ctx, planSource())
 }
 
 func (t *topology) ensureStream(ctx context.Context, want jetstream.StreamConfig) (jetstream.Stream, error) {
@@ -217,7 +249,7 @@ func sound(have, want jetstream.StreamConfig) error {
 // confirmed is gone too, and somebody has to know.
 func (t *topology) intact(ctx context.Context) error {
 	var faults []error
-	for _, want := range streams(t.conf) {
+	for _, want := range append(streams(t.conf), buckets(t.conf)...) {
 		s, err := t.js.Stream(ctx, want.Name)
 		switch {
 		case errors.Is(err, jetstream.ErrStreamNotFound):
@@ -229,38 +261,6 @@ func (t *topology) intact(ctx context.Context) error {
 		}
 	}
 	return errors.Join(faults...)
-}
-
-func (t *topology) ensureBucket(ctx context.Context, want jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
-	kv, err := t.js.KeyValue(ctx, want.Bucket)
-	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		kv, err = t.js.CreateKeyValue(ctx, want)
-		if errors.Is(err, jetstream.ErrBucketExists) {
-			kv, err = t.js.KeyValue(ctx, want.Bucket)
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("bucket %s: %w", want.Bucket, explain(err))
-	}
-	status, err := kv.Status(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("bucket %s: %w", want.Bucket, explain(err))
-	}
-	have := status.Config()
-	var lacks []string
-	if have.Storage != want.Storage {
-		lacks = append(lacks, fmt.Sprintf("storage is %v, want %v", have.Storage, want.Storage))
-	}
-	if have.Replicas < want.Replicas {
-		lacks = append(lacks, fmt.Sprintf("replicas is %d, want %d", have.Replicas, want.Replicas))
-	}
-	if shorter(have.TTL, want.TTL) {
-		lacks = append(lacks, fmt.Sprintf("max age is %v, want %s", have.TTL, age(want.TTL)))
-	}
-	if len(lacks) > 0 {
-		return nil, fmt.Errorf("bucket %s is %w: %s; edit the stream KV_%s", want.Bucket, ErrWeaker, strings.Join(lacks, "; "), want.Bucket)
-	}
-	return kv, nil
 }
 
 // weaknesses lists in which ways a live stream breaks what is wanted. Larger
@@ -277,9 +277,11 @@ func weaknesses(have, want jetstream.StreamConfig) []string {
 	lack(have.Discard != want.Discard && want.Discard == jetstream.DiscardNew, "discard", have.Discard, want.Discard)
 	lack(have.Replicas < want.Replicas, "replicas", have.Replicas, want.Replicas)
 	lack(shorter(have.MaxAge, want.MaxAge), "max age", have.MaxAge, age(want.MaxAge))
-	lack(want.MaxMsgsPerSubject > 0 && have.MaxMsgsPerSubject != want.MaxMsgsPerSubject, "messages per subject", have.MaxMsgsPerSubject, want.MaxMsgsPerSubject)
+	fewer := have.MaxMsgsPerSubject > 0 && have.MaxMsgsPerSubject < want.MaxMsgsPerSubject
+	lack(fewer || want.DiscardNewPerSubject && have.MaxMsgsPerSubject != want.MaxMsgsPerSubject, "messages per subject", have.MaxMsgsPerSubject, want.MaxMsgsPerSubject)
 	lack(want.MaxMsgsPerSubject <= 0 && have.MaxMsgsPerSubject > 0 && have.Discard == jetstream.DiscardOld, "messages per subject", have.MaxMsgsPerSubject, "no limit")
 	lack(want.DiscardNewPerSubject && !have.DiscardNewPerSubject, "discard new per subject", have.DiscardNewPerSubject, true)
+	lack(have.AllowDirect && have.Replicas > 1, "allow direct", "true", "false with several replicas")
 	lack(have.NoAck, "no ack", have.NoAck, false)
 	lack(have.Sealed, "sealed", have.Sealed, false)
 	for _, s := range want.Subjects {
@@ -317,12 +319,16 @@ func (t *topology) ensureConsumer(ctx context.Context, s source) error {
 		Durable:       s.durable,
 		FilterSubject: s.filter,
 		AckPolicy:     jetstream.AckExplicitPolicy,
-		AckWait:       t.conf.AckWait,
+		AckWait:       s.ackWait(t.conf),
 		// A request ends by a result, never by a count of deliveries.
 		MaxDeliver:    -1,
 		MaxAckPending: s.maxAckPending(),
 		MaxWaiting:    512,
 		Metadata:      s.metadata(),
+		// What a broker keeps of who has which task is not worth a write to the disk
+		// for each: when it is restarted, all tasks that were not acknowledged come
+		// again, and nobody is surprised by that.
+		MemoryStorage: s.lane != "" && t.conf.Replicas <= 1,
 	}
 	cons, err := t.js.Consumer(ctx, s.stream, s.durable)
 	if err == nil && unchanged(cons.CachedInfo().Config, want) {

@@ -30,10 +30,15 @@ func TestAFreshBrokerGetsTheContractsStreams(t *testing.T) {
 			duplicates time.Duration
 		}{
 			{"AS_REFRESH_STOP", "as.refresh.stop as.refresh.stop.>", jetstream.WorkQueuePolicy, jetstream.DiscardNew, 0, -1, false, time.Hour},
+			{"AS_REFRESH_RESUME", "as.refresh.resume as.refresh.resume.>", jetstream.WorkQueuePolicy, jetstream.DiscardNew, 0, -1, false, time.Hour},
+			{"AS_REFRESH_BULK", "as.refresh.bulk.>", jetstream.WorkQueuePolicy, jetstream.DiscardNew, 0, -1, false, 2 * time.Minute},
 			{"AS_REFRESH_TASKS", "as.refresh.task.>", jetstream.WorkQueuePolicy, jetstream.DiscardNew, 0, -1, false, 2 * time.Minute},
 			{"AS_REFRESH_RESULTS", "as.refresh.result.>", jetstream.LimitsPolicy, jetstream.DiscardNew, 30 * day, 1, true, 2 * time.Minute},
-			{"AS_REFRESH_DEAD", "as.refresh.dead.>", jetstream.LimitsPolicy, jetstream.DiscardOld, 90 * day, -1, false, 2 * time.Minute},
+			{"AS_REFRESH_DEAD", "as.refresh.dead.>", jetstream.LimitsPolicy, jetstream.DiscardOld, 90 * day, -1, false, time.Hour},
 			{"KV_as_refresh_history", "$KV.as_refresh_history.>", jetstream.LimitsPolicy, jetstream.DiscardNew, 7 * day, 1, false, 2 * time.Minute},
+			{"KV_as_refresh_manifests", "$KV.as_refresh_manifests.>", jetstream.LimitsPolicy, jetstream.DiscardNew, 30 * day, 1, false, 2 * time.Minute},
+			{"KV_as_refresh_calls", "$KV.as_refresh_calls.>", jetstream.LimitsPolicy, jetstream.DiscardNew, 90 * day, 1, false, 2 * time.Minute},
+			{"KV_as_refresh_control", "$KV.as_refresh_control.>", jetstream.LimitsPolicy, jetstream.DiscardNew, 0, 1, false, 2 * time.Minute},
 		} {
 			s, err := q.js.Stream(t.Context(), want.name)
 			if err != nil {
@@ -291,30 +296,25 @@ func TestWhatWaitingCannotHelp(t *testing.T) {
 }
 
 // A replica that lags must not say that a request has neither task nor result.
-// Streams that were made otherwise are used as they are.
 func TestTheLedgerIsReadFromTheLeader(t *testing.T) {
 	t.Parallel()
-	b := startBroker(t)
-	q := openQueue(t, b)
-	for _, name := range []string{stop.StreamResults, stop.StreamTasks} {
-		s, err := q.js.Stream(t.Context(), name)
-		if err != nil {
-			t.Fatal(err)
+	brokers(t, func(t *testing.T, open func(...func(*Config)) *Queue) {
+		q := open()
+		several := q.conf.Replicas > 1
+		for _, name := range []string{stop.StreamResults, stop.StreamTasks, "KV_" + stop.BucketCalls} {
+			s, err := q.js.Stream(t.Context(), name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			have := s.CachedInfo().Config
+			if have.AllowDirect == several {
+				t.Errorf("%s with %d replicas is read from any: %v", name, have.Replicas, have.AllowDirect)
+			}
+			want := have
+			have.AllowDirect = true
+			if weak := weaknesses(have, want); (len(weak) > 0) != several {
+				t.Errorf("%s read from any of %d replicas: %v", name, have.Replicas, weak)
+			}
 		}
-		have := s.CachedInfo().Config
-		if have.AllowDirect {
-			t.Errorf("%s is read from any replica", name)
-		}
-		have.AllowDirect = true
-		if _, err := q.js.UpdateStream(t.Context(), have); err != nil {
-			t.Fatal(err)
-		}
-	}
-	other := openQueue(t, b)
-	if err := other.storeResult(t.Context(), result("r")); err != nil {
-		t.Fatal(err)
-	}
-	if r, err := other.Result(t.Context(), "r"); err != nil || r == nil {
-		t.Errorf("%+v, %v", r, err)
-	}
+	})
 }

@@ -13,9 +13,11 @@ import (
 
 // Worker is what the loops feed messages to.
 type Worker struct {
-	// Plan looks at requests, Execute at tasks.
+	// Plan looks at requests, Execute at tasks, Follow at requests for several
+	// targets until these have their results.
 	Plan    stop.Step
 	Execute stop.Step
+	Follow  stop.Step
 	// GiveUp ends a message whose handling has crashed again and again.
 	GiveUp func(ctx context.Context, m stop.Message, cause error) stop.Verdict
 	// Serves says whether this worker has the account's credentials; nil: it
@@ -30,6 +32,18 @@ type Worker struct {
 	// broker keeps the rest, so that other workers can have it.
 	Slots int
 }
+
+// stepOf is the step for the messages of a standing consumer.
+func (w Worker) stepOf(s source) stop.Step {
+	if s.durable == bulkDurable {
+		return w.Follow
+	}
+	return w.Plan
+}
+
+// followSlots is how many bulks one worker follows at a time. It costs little:
+// the work is in their tasks.
+const followSlots = 256
 
 // What a worker takes, and how often, of tasks whose account it does not have.
 const (
@@ -48,9 +62,9 @@ func (q *Queue) Work(ctx context.Context, w Worker) error {
 	defer cancel()
 	group, ctx := errgroup.WithContext(ctx)
 	q.quotas.mu.Lock()
-	q.quotas.added = make(chan stop.Quota, quotaChannelSize)
-	for _, quota := range q.quotas.known {
-		q.quotas.added <- quota
+	q.quotas.added = make(chan source, quotaChannelSize)
+	for _, s := range q.quotas.known {
+		q.quotas.added <- s
 	}
 	q.quotas.mu.Unlock()
 
@@ -62,7 +76,13 @@ func (q *Queue) Work(ctx context.Context, w Worker) error {
 			return nil
 		}
 	})
-	group.Go(func() error { q.loop(ctx, planSource(), w.Slots, w.Plan, w); return nil })
+	for _, s := range standing() {
+		slots := w.Slots
+		if s.durable == bulkDurable {
+			slots = followSlots
+		}
+		group.Go(func() error { q.loop(ctx, s, slots, w.stepOf(s), w); return nil })
+	}
 	group.Go(func() error { q.lookAhead(ctx, w); return nil })
 	group.Go(func() error { q.discover(ctx); return nil })
 	group.Go(func() error { q.guard(ctx, w); return nil })
@@ -71,17 +91,13 @@ func (q *Queue) Work(ctx context.Context, w Worker) error {
 			select {
 			case <-ctx.Done():
 				return nil
-			case quota := <-q.quotas.added:
-				foreign, slots := w.Serves != nil && !w.Serves(quota.Account), w.Slots
-				if foreign {
-					q.conf.Log.Info("there are tasks, or were, for an account that this worker does not serve", "account", quota.Account, "endpoint", quota.Endpoint)
+			case s := <-q.quotas.added:
+				slots := w.Slots
+				if s.foreign = w.Serves != nil && !w.Serves(s.quota.Account); s.foreign {
+					q.conf.Log.Info("there are tasks, or were, for an account that this worker does not serve", "account", s.quota.Account, "endpoint", s.quota.Endpoint, "lane", s.lane)
 					slots = min(slots, foreignSlots)
 				}
-				for _, l := range stop.Lanes() {
-					s := taskSource(quota, l)
-					s.foreign = foreign
-					group.Go(func() error { q.loop(ctx, s, slots, w.Execute, w); return nil })
-				}
+				group.Go(func() error { q.loop(ctx, s, slots, w.Execute, w); return nil })
 			}
 		}
 	})
@@ -94,9 +110,9 @@ func (q *Queue) Work(ctx context.Context, w Worker) error {
 func (q *Queue) loop(ctx context.Context, s source, slots int, step stop.Step, w Worker) {
 	l := q.loops.add(s.durable)
 	defer q.loops.remove(s.durable)
-	hands := newHands(q, slots)
+	hands := newHands(s.ackWait(q.conf), slots, &q.inHand)
 	// What has been begun is kept alive until it is settled.
-	defer hands.beat(q.conf.AckWait / 3)()
+	defer hands.beat()()
 	defer hands.wait()
 
 	var p *puller

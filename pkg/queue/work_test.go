@@ -380,7 +380,7 @@ func TestAnotherWorkerFindsAQuota(t *testing.T) {
 		for _, l := range stop.Lanes() {
 			one := task(account+"-"+string(l), l)
 			one.Quota = quotaOfAccount(account)
-			if err := planner.storeTask(t.Context(), one); err != nil {
+			if err := planner.storeTasks(t.Context(), nil, []stop.Task{one}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -401,7 +401,7 @@ func TestAWorkerThatStartsFindsTheQuotasThatAreThere(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t)
 	q := openQueue(t, b)
-	if err := q.storeTask(t.Context(), task("r", stop.LaneBulk)); err != nil {
+	if err := q.storeTasks(t.Context(), nil, []stop.Task{task("r", stop.LaneBulk)}); err != nil {
 		t.Fatal(err)
 	}
 	t.Run("its own, learnt before Work", func(t *testing.T) {
@@ -412,7 +412,7 @@ func TestAWorkerThatStartsFindsTheQuotasThatAreThere(t *testing.T) {
 		}
 	})
 	t.Run("again after Work has ended", func(t *testing.T) {
-		if err := q.storeTask(t.Context(), task("s", stop.LaneUrgent)); err != nil {
+		if err := q.storeTasks(t.Context(), nil, []stop.Task{task("s", stop.LaneUrgent)}); err != nil {
 			t.Fatal(err)
 		}
 		work(t, q, Worker{Execute: executeTask})
@@ -436,7 +436,7 @@ func TestQuotasThatLookAlikeAreAllServed(t *testing.T) {
 	for i, quota := range quotas {
 		one := task(fmt.Sprint("r-", i), stop.LaneNormal)
 		one.Quota = quota
-		if err := planner.storeTask(t.Context(), one); err != nil {
+		if err := planner.storeTasks(t.Context(), nil, []stop.Task{one}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -502,7 +502,7 @@ func TestTheGateHoldsBackOneAccount(t *testing.T) {
 		for _, account := range []string{"held", "free"} {
 			one := task(fmt.Sprint(account, i), stop.LaneNormal)
 			one.Quota = quotaOfAccount(account)
-			if err := q.storeTask(t.Context(), one); err != nil {
+			if err := q.storeTasks(t.Context(), nil, []stop.Task{one}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -655,7 +655,7 @@ func TestStoppingAnIdleWorkerIsQuick(t *testing.T) {
 	t.Parallel()
 	q := openQueue(t, startBroker(t))
 	end := work(t, q, Worker{Plan: planned, Execute: executeTask})
-	if err := q.storeTask(t.Context(), task("r", stop.LaneNormal)); err != nil {
+	if err := q.storeTasks(t.Context(), nil, []stop.Task{task("r", stop.LaneNormal)}); err != nil {
 		t.Fatal(err)
 	}
 	empty(t, q, stop.StreamTasks)

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"github.com/seed-a7c21902/andon/pkg/handler"
 )
 
 // Config is everything that can be set from outside. Flags win over the
@@ -35,8 +37,10 @@ type Config struct {
 	Regions  []string
 	DryRun   bool
 	Simulate bool
-	// Accounts come from the file alone, by the name that requests use.
+	// Accounts come from the file alone, by the name that requests use, and so
+	// does the Policy.
 	Accounts map[string]Account
+	Policy   handler.Policy
 
 	// Rate is in calls a second, for one account and access endpoint.
 	Rate        float64
@@ -54,11 +58,11 @@ type Config struct {
 // Account says where the credentials of one account are. Exactly one way is
 // set; Profile belongs to CredentialsFile.
 type Account struct {
-	CredentialsFile string `yaml:"credentials-file"`
-	Profile         string `yaml:"profile"`
-	TccliProfile    string `yaml:"tccli-profile"`
-	CVMRole         string `yaml:"cvm-role"`
-	TKEOIDC         bool   `yaml:"tke-oidc"`
+	CredentialsFile string
+	Profile         string
+	TccliProfile    string
+	CVMRole         string
+	TKEOIDC         bool
 }
 
 // Default is the configuration when nothing is set.
@@ -141,7 +145,7 @@ func settings(c *Config) []group {
 			{"log-format", "ANDON_LOG_FORMAT", "FORMAT", "one of " + strings.Join(logFormats, ", "), "auto, which is text on a terminal and json elsewhere", text(&c.LogFormat)},
 		}},
 		{"Other", []setting{
-			{"config", "ANDON_CONFIG", "FILE", "YAML file with the names of these flags as keys, and accounts", "none", text(&c.File)},
+			{"config", "ANDON_CONFIG", "FILE", "YAML file with the names of these flags as keys, accounts and policy", "none", text(&c.File)},
 		}},
 	}
 }

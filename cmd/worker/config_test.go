@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/seed-a7c21902/andon/pkg/handler"
 )
 
 func env(vars map[string]string) func(string) string {
@@ -220,6 +222,62 @@ accounts:
 	}
 	if d := cmp.Diff([]string{"ap-guangzhou", "ap-shanghai"}, c.Regions); d != "" {
 		t.Errorf("regions (-want +got):\n%s", d)
+	}
+}
+
+func TestPolicy(t *testing.T) {
+	c, _, err := load([]string{"--config", write(t, `
+policy:
+  max-groups: 200
+  rules:
+    "*":
+      accounts: [default, prod]
+      regions:
+        - ap-guangzhou
+        - ap-singapore
+      groups: ["asg-*", "web-[a,b]*"]
+      max-targets: 100
+    team-a: {groups: ["team-a-*"], max-targets: 10}
+    normal: {accounts: [default]}
+accounts:
+  prod: {cvm-role: andon}
+`)}, home(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := handler.Policy{
+		MaxGroups: 200,
+		Rules: map[string]handler.Rule{
+			"*": {
+				Accounts: []string{"default", "prod"}, Regions: []string{"ap-guangzhou", "ap-singapore"},
+				Groups: []string{"asg-*", "web-[a,b]*"}, MaxTargets: 100,
+			},
+			"team-a": {Groups: []string{"team-a-*"}, MaxTargets: 10},
+			"normal": {Accounts: []string{"default"}},
+		},
+	}
+	if d := cmp.Diff(want, c.Policy); d != "" {
+		t.Errorf("policy (-want +got):\n%s", d)
+	}
+}
+
+func TestPolicyInPart(t *testing.T) {
+	for _, tt := range []struct {
+		file string
+		want handler.Policy
+	}{
+		{"policy: {max-groups: 1}", handler.Policy{MaxGroups: 1}},
+		{"policy: {rules: {a: {max-targets: 1}}}", handler.Policy{Rules: map[string]handler.Rule{"a": {MaxTargets: 1}}}},
+		{"regions: [ap-tokyo]\npolicy: {rules: {a: {regions: [ap-tokyo]}}}", handler.Policy{Rules: map[string]handler.Rule{"a": {Regions: []string{"ap-tokyo"}}}}},
+		{"rate: 5", handler.Policy{}},
+	} {
+		c, _, err := load([]string{"--config", write(t, tt.file)}, home(nil))
+		if err != nil {
+			t.Errorf("%s: %v", tt.file, err)
+		}
+		if d := cmp.Diff(tt.want, c.Policy); d != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.file, d)
+		}
 	}
 }
 

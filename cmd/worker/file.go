@@ -5,15 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/seed-a7c21902/andon/pkg/handler"
 )
 
-// keyAccounts is the one key of the file that is no flag.
-const keyAccounts = "accounts"
+// Keys of the file that are no flags.
+const (
+	keyAccounts = "accounts"
+	keyPolicy   = "policy"
+	keyRules    = keyPolicy + ".rules"
+)
 
 // readFile applies the file's settings and returns every fault in it, each
 // with its line.
@@ -36,13 +44,15 @@ func (c *Config) readFile(groups []group, apply func(setting, string, origin)) [
 	seen := make(map[string]int)
 	for i := 0; i+1 < len(root.Content); i += 2 {
 		key, val := root.Content[i], root.Content[i+1]
-		where := fmt.Sprintf("%s:%d", c.File, key.Line)
+		where := c.place(key)
 		s, ok := known[key.Value]
 		switch {
 		case seen[key.Value] > 0:
 			faults = append(faults, fmt.Errorf("%s: %q stands in line %d already", where, key.Value, seen[key.Value]))
 		case key.Value == keyAccounts:
 			faults = append(faults, c.readAccounts(val)...)
+		case key.Value == keyPolicy:
+			faults = append(faults, c.nonEmpty(c.readPolicy)(keyPolicy, val)...)
 		case !ok:
 			faults = append(faults, fmt.Errorf("%s: %q is not a setting%s", where, key.Value, hint(key.Value, known)))
 		default:
@@ -94,14 +104,8 @@ func openYAML(path string) (*yaml.Node, error) {
 // scalar is the text of a value; lists may be written as YAML lists.
 func scalar(s setting, val *yaml.Node) (string, error) {
 	if val.Kind == yaml.SequenceNode && s.value.Type() == "list" {
-		items := make([]string, 0, len(val.Content))
-		for _, item := range val.Content {
-			if item.Kind != yaml.ScalarNode {
-				return "", fmt.Errorf("must be a list of plain values, see line %d", item.Line)
-			}
-			items = append(items, item.Value)
-		}
-		return strings.Join(items, ","), nil
+		all, err := items(val)
+		return strings.Join(all, ","), err
 	}
 	if val.Kind != yaml.ScalarNode {
 		return "", fmt.Errorf("must be a plain value, a %s", s.value.Type())
@@ -112,46 +116,126 @@ func scalar(s setting, val *yaml.Node) (string, error) {
 	return val.Value, nil
 }
 
-// readAccounts reads the accounts one by one, so that a fault in one does not
-// hide those in another.
-func (c *Config) readAccounts(val *yaml.Node) []error {
-	if val.Kind != yaml.MappingNode {
-		return []error{fmt.Errorf("%s:%d: %s must be a mapping from the name of an account to its credentials", c.File, val.Line, keyAccounts)}
+func items(list *yaml.Node) ([]string, error) {
+	all := make([]string, 0, len(list.Content))
+	for _, item := range list.Content {
+		if item.Kind != yaml.ScalarNode {
+			return nil, fmt.Errorf("must be a list of plain values, see line %d", item.Line)
+		}
+		all = append(all, item.Value)
 	}
+	return all, nil
+}
+
+// reader reads what stands under a name such as accounts.games, and returns
+// every fault in it.
+type reader func(name string, val *yaml.Node) []error
+
+func (c *Config) readAccounts(val *yaml.Node) []error {
 	c.Accounts = make(map[string]Account)
-	var faults []error
+	return c.lines(keyAccounts, val, "from the name of an account to its credentials", func(account string, val *yaml.Node) []error {
+		var a Account
+		faults := c.fields(account, val, map[string]any{
+			"credentials-file": &a.CredentialsFile, "profile": &a.Profile,
+			"tccli-profile": &a.TccliProfile, "cvm-role": &a.CVMRole, "tke-oidc": &a.TKEOIDC,
+		})
+		c.Accounts[strings.TrimPrefix(account, keyAccounts+".")] = a
+		return faults
+	})
+}
+
+func (c *Config) readPolicy(name string, val *yaml.Node) []error {
+	return c.fields(name, val, map[string]any{"max-groups": &c.Policy.MaxGroups, "rules": c.nonEmpty(c.readRules)})
+}
+
+func (c *Config) readRules(name string, val *yaml.Node) []error {
+	c.Policy.Rules = make(map[string]handler.Rule)
+	return c.lines(name, val, "from the name of a team to its rule", c.nonEmpty(func(team string, val *yaml.Node) []error {
+		var r handler.Rule
+		faults := c.fields(team, val, map[string]any{
+			"accounts": &r.Accounts, "regions": &r.Regions, "groups": &r.Groups, "max-targets": &r.MaxTargets,
+		})
+		c.Policy.Rules[strings.TrimPrefix(team, name+".")] = r
+		return faults
+	}))
+}
+
+// nonEmpty has something read only if it holds anything: whether an empty one
+// means all or nothing, nobody should have to guess.
+func (c *Config) nonEmpty(read reader) reader {
+	return func(name string, val *yaml.Node) []error {
+		if val.Tag == "!!null" || val.Kind == yaml.MappingNode && len(val.Content) == 0 {
+			return []error{fmt.Errorf("%s: %s is empty and limits nothing; leave it out, or say what it limits", c.place(val), name)}
+		}
+		return read(name, val)
+	}
+}
+
+// fields reads a mapping whose keys are known: each value into the place that
+// stands there, or by the reader.
+func (c *Config) fields(name string, val *yaml.Node, known map[string]any) []error {
+	keys := strings.Join(slices.Sorted(maps.Keys(known)), ", ")
+	return c.lines(name, val, "with some of "+keys, func(field string, val *yaml.Node) []error {
+		var err error
+		switch into := known[strings.TrimPrefix(field, name+".")].(type) {
+		case nil:
+			err = fmt.Errorf("is not a setting; known are %s", keys)
+		case reader:
+			return into(field, val)
+		case *int:
+			*into, err = limit(val)
+		case *[]string:
+			*into, err = allowed(val)
+		default:
+			if err = val.Decode(into); err != nil {
+				err = fmt.Errorf("cannot be read: %w", err)
+			}
+		}
+		if err != nil {
+			return []error{fmt.Errorf("%s: %s %w", c.from[field].where, field, err)}
+		}
+		return nil
+	})
+}
+
+// lines reads a mapping line by line, so that a fault in one does not hide
+// those in another.
+func (c *Config) lines(name string, val *yaml.Node, what string, read reader) (faults []error) {
+	if val.Kind != yaml.MappingNode {
+		return []error{fmt.Errorf("%s: %s must be a mapping %s", c.place(val), name, what)}
+	}
+	seen := make(map[string]bool)
 	for i := 0; i+1 < len(val.Content); i += 2 {
-		key, fields := val.Content[i], val.Content[i+1]
-		name := keyAccounts + "." + key.Value
-		if _, twice := c.Accounts[key.Value]; twice {
-			faults = append(faults, fmt.Errorf("%s:%d: %s stands twice", c.File, key.Line, name))
+		key := val.Content[i]
+		line := name + "." + key.Value
+		if seen[line] {
+			faults = append(faults, fmt.Errorf("%s: %s stands twice", c.place(key), line))
 			continue
 		}
-		a, wrong := c.readAccount(name, fields)
-		c.Accounts[key.Value] = a
-		c.from[name] = origin{by: byFile, where: fmt.Sprintf("%s:%d", c.File, key.Line)}
-		faults = append(faults, wrong...)
+		seen[line] = true
+		c.from[line] = origin{by: byFile, where: c.place(key)}
+		faults = append(faults, read(line, val.Content[i+1])...)
 	}
 	return faults
 }
 
-func (c *Config) readAccount(name string, fields *yaml.Node) (Account, []error) {
-	var a Account
-	where := func(n *yaml.Node) string { return fmt.Sprintf("%s:%d", c.File, n.Line) }
-	if fields.Kind != yaml.MappingNode {
-		return a, []error{fmt.Errorf("%s: %s must be a mapping with one of %s", where(fields), name, accountWays)}
+func (c *Config) place(n *yaml.Node) string { return fmt.Sprintf("%s:%d", c.File, n.Line) }
+
+// limit is a number that limits something.
+func limit(val *yaml.Node) (int, error) {
+	n, err := strconv.Atoi(val.Value)
+	if err != nil || n < 1 || val.Kind != yaml.ScalarNode {
+		return 0, errors.New("must be a whole number, at least 1; for no limit leave it out")
 	}
-	var faults []error
-	for i := 0; i+1 < len(fields.Content); i += 2 {
-		key := fields.Content[i]
-		if !slices.Contains(accountKeys, key.Value) {
-			faults = append(faults, fmt.Errorf("%s: %s.%s is not a setting; known are %s", where(key), name, key.Value, strings.Join(accountKeys, ", ")))
-		}
+	return n, nil
+}
+
+// allowed is a list of what is allowed.
+func allowed(val *yaml.Node) ([]string, error) {
+	if val.Kind != yaml.SequenceNode || len(val.Content) == 0 {
+		return nil, errors.New("must be a list such as [a, b], and not empty; to allow all leave it out")
 	}
-	if err := fields.Decode(&a); err != nil {
-		faults = append(faults, fmt.Errorf("%s: %s: %w", where(fields), name, err))
-	}
-	return a, faults
+	return items(val)
 }
 
 // hint names the setting that was probably meant, or where to find them all.

@@ -23,6 +23,8 @@ func FuzzFile(f *testing.F) {
 	f.Add("nats-url: a:4222, nats://CANARY@b\nrate: '1_0'\n---\n")
 	f.Add("a: &a {cvm-role: r}\naccounts:\n  b: *a\n  <<: {c: *a}\n  d: {tke-oidc: CANARY}")
 	f.Add("accounts:\n  default: {cvm-role: r}\n  a/b: {cvm-role: r, profile: p}\n  games: {tccli-profile: !!binary eA==}\n  x: []\n")
+	f.Add("policy:\n  max-groups: 200\n  rules:\n    '*': {accounts: [default], regions: [ap-tokyo], groups: [asg-*, 'web,[a]'], max-targets: 1}\n    team-a: {groups: [a]}")
+	f.Add("policy: {max-groups: 0x1, max-groups: 2, rules: {urgent: {}, a: {groups: ['[', ''], regions: CANARY}, a: &a [*a]}}")
 	f.Add("[a, b]")
 	f.Add("--- !!null x\n")
 	path := filepath.Join(f.TempDir(), "andon.yaml")
@@ -43,9 +45,14 @@ func FuzzFile(f *testing.F) {
 				t.Errorf("account %s has %d ways to credentials", name, a.ways())
 			}
 		}
+		for team, r := range got.Policy.Rules {
+			if len(r.Accounts)+len(r.Regions)+len(r.Groups)+r.MaxTargets == 0 {
+				t.Errorf("the rule of %s limits nothing", team)
+			}
+		}
 		// A flag can be refused where a file is not, for anybody can see it.
 		if same, _, err := load(flagsOf(t, text), home(nil)); err == nil {
-			ignore := cmpopts.IgnoreFields(Config{}, "File", "Accounts", "from")
+			ignore := cmpopts.IgnoreFields(Config{}, "File", "Accounts", "Policy", "from")
 			if diff := cmp.Diff(same, got, ignore); diff != "" {
 				t.Errorf("the file says otherwise than the flags (-flags +file):\n%s", diff)
 			}
@@ -89,7 +96,7 @@ func flagsOf(t *testing.T, text string) (flags []string) {
 				value = item.Value
 			}
 		}
-		if keys[i].Value != keyAccounts {
+		if keys[i].Value != keyAccounts && keys[i].Value != keyPolicy {
 			flags = append(flags, "--"+keys[i].Value+"="+value)
 		}
 	}

@@ -38,6 +38,14 @@ Further accounts stand in the file, each with exactly one way:
     edge:     {cvm-role: andon}
     cluster:  {tke-oidc: true}
 
+So does the policy, which says what requests may do, by the team in their subject:
+
+  policy:
+    max-groups: 200
+    rules:
+      "*":    {regions: [ap-guangzhou], max-targets: 100}
+      team-a: {accounts: [default], groups: ["team-a-*"]}
+
 Exit codes: 0 stopped on request, 1 failed, 2 usage or configuration.
 `
 

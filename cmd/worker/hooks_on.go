@@ -129,7 +129,7 @@ func (h hooks) ledger(l handler.Ledger) handler.Ledger {
 
 type noNotes struct{ handler.Ledger }
 
-func (noNotes) Begin(context.Context, *stop.History) error { return nil }
+func (noNotes) Begin(context.Context, *stop.Call) error { return nil }
 
 type noLedger struct{ handler.Ledger }
 
@@ -137,12 +137,21 @@ func (noLedger) Result(context.Context, string) (*stop.Result, error) { return n
 
 func (noLedger) Planned(context.Context, string) (bool, error) { return false, nil }
 
+func (noLedger) Standing(context.Context, string) (map[string]bool, error) {
+	return map[string]bool{}, nil
+}
+
 // noDoubt forgets that the fate of a call is not known.
 type noDoubt struct{ handler.Ledger }
 
 func (n noDoubt) History(ctx context.Context, key string) (stop.History, error) {
 	h, err := n.Ledger.History(ctx, key)
 	return stop.History{Key: h.Key, Revision: h.Revision, Activity: h.Activity}, err
+}
+
+func (n noDoubt) Call(ctx context.Context, t stop.Target) (stop.Call, error) {
+	c, err := n.Ledger.Call(ctx, t)
+	return stop.Call{Target: t, Revision: c.Revision, StoredAt: c.StoredAt}, err
 }
 
 // permits gives each process a schedule of its own.
@@ -218,7 +227,7 @@ func late(q *queue.Queue) func(context.Context, []stop.Result) error {
 	return func(ctx context.Context, results []stop.Result) error {
 		time.AfterFunc(100*time.Millisecond, func() {
 			for _, r := range results {
-				_ = publish(context.WithoutCancel(ctx), q, stop.ResultSubject(r.Request), r) // lost, as it may be
+				_ = publish(context.WithoutCancel(ctx), q, stop.ResultSubject(r.Key()), r) // lost, as it may be
 			}
 		})
 		return nil
@@ -230,7 +239,7 @@ func late(q *queue.Queue) func(context.Context, []stop.Result) error {
 func again(q *queue.Queue) func(context.Context, []stop.Result) error {
 	return func(ctx context.Context, results []stop.Result) error {
 		for _, r := range results {
-			if err := publish(ctx, q, fmt.Sprintf("%s.%d", stop.ResultSubject(r.Request), time.Now().UnixNano()), r); err != nil {
+			if err := publish(ctx, q, fmt.Sprintf("%s.%d", stop.ResultSubject(r.Key()), time.Now().UnixNano()), r); err != nil {
 				return err
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -23,11 +24,12 @@ const (
 	maxReplicas = 5
 	// regionMark stands for the region in an endpoint.
 	regionMark = "{region}"
-)
 
-// Keys of an account in the file. The ways exclude each other.
-var (
-	accountKeys = []string{"credentials-file", "profile", "tccli-profile", "cvm-role", "tke-oidc"}
+	wantAccount = "at most 32 letters, digits, - and _"
+	wantRegion  = "must be a region such as ap-guangzhou"
+	// everybody is the rule of teams that have none of their own.
+	everybody = "*"
+	// accountWays are the keys of an account that exclude each other.
 	accountWays = "credentials-file, tccli-profile, cvm-role, tke-oidc"
 )
 
@@ -45,6 +47,7 @@ func (c Config) Validate() error {
 	k.embedded()
 	k.api()
 	k.accounts()
+	k.policy()
 	k.listen("http-listen", c.HTTPListen, "")
 	k.oneOf("log-level", c.LogLevel, logLevels)
 	k.oneOf("log-format", c.LogFormat, logFormats)
@@ -129,13 +132,12 @@ func (k *check) api() {
 	if k.Simulate && k.by("endpoint") > byDefault && k.by("endpoint") >= k.by("simulate") {
 		k.add("endpoint", k.Endpoint, "names an API, and so does %s; leave one out", k.label("simulate"))
 	}
-	const region = "must be a region such as ap-guangzhou"
 	if k.Region != "" && !stop.ValidRegion(k.Region) {
-		k.add("region", k.Region, region)
+		k.add("region", k.Region, wantRegion)
 	}
 	for _, r := range k.Regions {
 		if !stop.ValidRegion(r) {
-			k.add("regions", r, region+", several separated by commas")
+			k.add("regions", r, wantRegion+", several separated by commas")
 		}
 	}
 	if k.Region != "" && len(k.Regions) > 0 && !slices.Contains(k.Regions, k.Region) {
@@ -171,15 +173,19 @@ func endpointProblem(endpoint string) string {
 	}
 }
 
+// under adds what is wrong under a key that the file alone has.
+func (k *check) under(key string) func(format string, args ...any) {
+	return func(format string, args ...any) {
+		k.faults = append(k.faults, fmt.Errorf("%s: %s %s", k.from[key].where, key, fmt.Sprintf(format, args...)))
+	}
+}
+
 func (k *check) accounts() {
 	for _, name := range slices.Sorted(maps.Keys(k.Accounts)) {
 		key, a := keyAccounts+"."+name, k.Accounts[name]
-		where := k.from[key].where
-		bad := func(format string, args ...any) {
-			k.faults = append(k.faults, fmt.Errorf("%s: %s %s", where, key, fmt.Sprintf(format, args...)))
-		}
+		bad := k.under(key)
 		if !stop.ValidAccount(name) {
-			bad("is no name for an account; want at most 32 letters, digits, - and _")
+			bad("is no name for an account; want " + wantAccount)
 		}
 		switch a.ways() {
 		case 1:
@@ -207,6 +213,51 @@ func (a Account) ways() int {
 		}
 	}
 	return n
+}
+
+var teamPattern = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+// policy checks the rules. Its numbers were refused as they were read, where
+// zero can be told from none.
+const maxGroups = 5000
+
+func (k *check) policy() {
+	// All groups that were paused of late stand in one value of a bucket.
+	if k.Policy.MaxGroups > maxGroups {
+		k.under(keyPolicy+".max-groups")("is %d; at most %d can be counted, and for no limit leave it out", k.Policy.MaxGroups, maxGroups)
+	}
+	for _, team := range slices.Sorted(maps.Keys(k.Policy.Rules)) {
+		key, r := keyRules+"."+team, k.Policy.Rules[team]
+		bad := k.under(key)
+		switch {
+		case team == string(stop.LaneUrgent) || team == string(stop.LaneBulk):
+			bad("is a lane and never a team, which is the token after it; name that one, or %q", everybody)
+		case team != everybody && !teamPattern.MatchString(team):
+			bad("is no name for a team; want one token of a subject, of letters, digits, - and _, or %q", everybody)
+		}
+		bad = k.under(key + ".accounts")
+		for _, a := range r.Accounts {
+			if _, known := k.Accounts[a]; !stop.ValidAccount(a) {
+				bad("has %q, which is no name for an account; want "+wantAccount, a)
+			} else if !known && a != stop.DefaultAccount {
+				bad("has %q, which is not among %s; add it there", a, keyAccounts)
+			}
+		}
+		bad = k.under(key + ".regions")
+		for _, region := range r.Regions {
+			if !stop.ValidRegion(region) {
+				bad("has %q, which "+wantRegion, region)
+			} else if len(k.Regions) > 0 && !slices.Contains(k.Regions, region) {
+				bad("has %q, which is not among those served, %s; add it there", region, k.label("regions"))
+			}
+		}
+		bad = k.under(key + ".groups")
+		for _, pattern := range r.Groups {
+			if _, err := path.Match(pattern, ""); pattern == "" || err != nil {
+				bad("has %q, which is no pattern; want one such as asg-* for ids or web-* for names", pattern)
+			}
+		}
+	}
 }
 
 // listen checks a listening address; off, if not empty, is a word that is

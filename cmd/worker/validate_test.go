@@ -58,7 +58,6 @@ func TestFaults(t *testing.T) {
 		{name: "unknown key", file: "rate: 5\nrates: 6", want: `andon.yaml:2: "rates" is not a setting; worker --help lists them`},
 		{name: "misspelt key", file: "nats_url: b", want: `andon.yaml:1: "nats_url" is not a setting; did you mean "nats-url"?`},
 		{name: "name of a variable as key", file: "ANDON_RATE: 5", want: `did you mean "rate"?`},
-		{name: "policy", file: "policy: {}", want: `"policy" is not a setting`},
 		{name: "file in the file", file: "config: b", want: `"config" is not a setting`},
 		{name: "key twice", file: "rate: 5\nrate: 6", want: `andon.yaml:2: "rate" stands in line 1 already`},
 		{name: "value of the file", file: "\nrate: fast", want: `andon.yaml:2) "fast": must be a number`},
@@ -75,6 +74,45 @@ func TestFaults(t *testing.T) {
 		{name: "profile alone", file: "accounts:\n  a: {cvm-role: r, profile: p}", want: `accounts.a has profile "p" without credentials-file`},
 		{name: "name of an account", file: "accounts:\n  a/b: {cvm-role: r}", want: "accounts.a/b is no name for an account"},
 		{name: "account's file", file: "accounts:\n  a: {credentials-file: /no/such}", want: `accounts.a has credentials-file "/no/such"`},
+		{name: "type of an account's key", file: "accounts:\n  a:\n    cvm-role: r\n    tke-oidc: maybe", want: "andon.yaml:4: accounts.a.tke-oidc cannot be read"},
+		{name: "key of an account twice", file: "accounts:\n  a:\n    cvm-role: r\n    cvm-role: s", want: "andon.yaml:4: accounts.a.cvm-role stands twice"},
+
+		{name: "policy twice", file: "policy: {max-groups: 1}\npolicy: {max-groups: 2}", want: `andon.yaml:2: "policy" stands in line 1 already`},
+		{name: "empty policy", file: "policy: {}", want: "andon.yaml:1: policy is empty and limits nothing; leave it out"},
+		{name: "null policy", file: "policy:", want: "andon.yaml:1: policy is empty and limits nothing; leave it out"},
+		{name: "policy not a mapping", file: "policy: strict", want: "andon.yaml:1: policy must be a mapping with some of max-groups, rules"},
+		{name: "unknown key of the policy", file: "policy:\n  max-groups: 1\n  max_groups: 1", want: "andon.yaml:3: policy.max_groups is not a setting; known are max-groups, rules"},
+		{name: "key of the policy twice", file: "policy:\n  max-groups: 1\n  max-groups: 1", want: "andon.yaml:3: policy.max-groups stands twice"},
+		{name: "too many groups to count", file: "policy:\n  max-groups: 5001", want: "andon.yaml:2: policy.max-groups is 5001; at most 5000 can be counted, and for no limit leave it out"},
+		{name: "groups not a number", file: "policy:\n  max-groups: many", want: "andon.yaml:2: policy.max-groups must be a whole number, at least 1; for no limit leave it out"},
+		{name: "groups zero", file: "policy: {max-groups: 0}", want: "policy.max-groups must be a whole number, at least 1"},
+		{name: "groups negative", file: "policy: {max-groups: -1}", want: "policy.max-groups must be a whole number, at least 1"},
+		{name: "groups broken", file: "policy: {max-groups: 1.5}", want: "policy.max-groups must be a whole number, at least 1"},
+		{name: "groups null", file: "policy: {max-groups: }", want: "policy.max-groups must be a whole number, at least 1"},
+		{name: "groups a list", file: "policy: {max-groups: [1]}", want: "policy.max-groups must be a whole number, at least 1"},
+		{name: "empty rules", file: "policy:\n  max-groups: 1\n  rules: {}", want: "andon.yaml:3: policy.rules is empty and limits nothing; leave it out"},
+		{name: "rules not a mapping", file: "policy: {rules: [a]}", want: "policy.rules must be a mapping from the name of a team to its rule"},
+		{name: "empty rule", file: "policy:\n  rules:\n    a: {}", want: "andon.yaml:3: policy.rules.a is empty and limits nothing; leave it out"},
+		{name: "null rule", file: "policy:\n  rules:\n    a:", want: "andon.yaml:3: policy.rules.a is empty and limits nothing; leave it out"},
+		{name: "rule not a mapping", file: "policy:\n  rules:\n    a: 1", want: "andon.yaml:3: policy.rules.a must be a mapping with some of accounts, groups, max-targets, regions"},
+		{name: "rule twice", file: "policy:\n  rules:\n    a: {max-targets: 1}\n    a: {max-targets: 1}", want: "andon.yaml:4: policy.rules.a stands twice"},
+		{name: "unknown key of a rule", file: "policy:\n  rules:\n    a:\n      group: [b]", want: "andon.yaml:4: policy.rules.a.group is not a setting; known are accounts, groups, max-targets, regions"},
+		{name: "targets zero", file: "policy:\n  rules:\n    a:\n      max-targets: 0", want: "andon.yaml:4: policy.rules.a.max-targets must be a whole number, at least 1"},
+		{name: "value for a list", file: "policy:\n  rules:\n    a:\n      groups: b", want: "andon.yaml:4: policy.rules.a.groups must be a list such as [a, b]"},
+		{name: "empty list", file: "policy:\n  rules:\n    a:\n      regions: []", want: "andon.yaml:4: policy.rules.a.regions must be a list such as [a, b], and not empty; to allow all leave it out"},
+		{name: "null for a list", file: "policy: {rules: {a: {accounts: }}}", want: "policy.rules.a.accounts must be a list such as [a, b], and not empty"},
+		{name: "list in a list", file: "policy: {rules: {a: {accounts: [[default]]}}}", want: "policy.rules.a.accounts must be a list of plain values, see line 1"},
+		{name: "lane as team", file: "policy:\n  rules:\n    urgent: {max-targets: 1}", want: "andon.yaml:3: policy.rules.urgent is a lane and never a team"},
+		{name: "other lane as team", file: "policy: {rules: {bulk: {max-targets: 1}}}", want: "policy.rules.bulk is a lane and never a team"},
+		{name: "team of two tokens", file: "policy: {rules: {a.b: {max-targets: 1}}}", want: "policy.rules.a.b is no name for a team"},
+		{name: "team with a wildcard", file: "policy: {rules: {'a*': {max-targets: 1}}}", want: "policy.rules.a* is no name for a team"},
+		{name: "empty team", file: "policy: {rules: {'': {max-targets: 1}}}", want: "policy.rules. is no name for a team"},
+		{name: "account of a rule", file: "policy:\n  rules:\n    a:\n      accounts: [default, b/c]", want: `andon.yaml:4: policy.rules.a.accounts has "b/c", which is no name for an account`},
+		{name: "account that is not configured", file: "policy: {rules: {a: {accounts: [prod]}}}", want: `policy.rules.a.accounts has "prod", which is not among accounts; add it there`},
+		{name: "region of a rule", file: "policy:\n  rules:\n    a:\n      regions: [Guangzhou]", want: `andon.yaml:4: policy.rules.a.regions has "Guangzhou", which must be a region such as ap-guangzhou`},
+		{name: "region of a rule not served", file: "policy: {rules: {a: {regions: [ap-tokyo]}}}", args: []string{"--regions", "ap-seoul"}, want: `policy.rules.a.regions has "ap-tokyo", which is not among those served, --regions; add it there`},
+		{name: "pattern", file: "policy:\n  rules:\n    a:\n      groups: ['web-[a']", want: `andon.yaml:4: policy.rules.a.groups has "web-[a", which is no pattern`},
+		{name: "empty pattern", file: "policy: {rules: {a: {groups: ['']}}}", want: `policy.rules.a.groups has "", which is no pattern`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -112,5 +150,38 @@ func TestAllFaultsAtOnce(t *testing.T) {
 	}
 	if got, want := len(lines(err)), 6; got != want {
 		t.Errorf("%d faults, want %d:\n%v", got, want, err)
+	}
+}
+
+func TestAllFaultsOfAPolicyAtOnce(t *testing.T) {
+	file := write(t, `
+policy:
+  max-groups: 0
+  budget: 1
+  rules:
+    urgent: {accounts: [prod, a/b], regions: [x], groups: ["["]}
+    a: {max-targets: none, groups: all, colour: red}
+    a: {max-targets: 1}
+    b: {}
+`)
+	_, _, err := load([]string{"--config", file}, home(nil))
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	want := []string{
+		":3: policy.max-groups ", ":4: policy.budget ",
+		":7: policy.rules.a.max-targets ", ":7: policy.rules.a.groups ", ":7: policy.rules.a.colour ",
+		":8: policy.rules.a ", ":9: policy.rules.b ",
+		":6: policy.rules.urgent ", ":6: policy.rules.urgent.accounts ", ":6: policy.rules.urgent.accounts ",
+		":6: policy.rules.urgent.regions ", ":6: policy.rules.urgent.groups ",
+	}
+	got := lines(err)
+	if len(got) != len(want) {
+		t.Fatalf("%d faults, want %d:\n%v", len(got), len(want), err)
+	}
+	for i, w := range want {
+		if !strings.HasPrefix(got[i], file+w) {
+			t.Errorf("got  %s\nwant %s%s", got[i], file, w)
+		}
 	}
 }

@@ -78,19 +78,27 @@ func work(ctx context.Context, c Config, getenv func(string) string, log *slog.L
 	}
 
 	h := handler.New(handler.Config{
-		Worker: name, Defaults: stop.Defaults{Region: c.Region, DryRun: c.DryRun}, Registerer: reg, Log: log,
+		Worker: name, Defaults: stop.Defaults{Region: c.Region, DryRun: c.DryRun}, Policy: c.Policy, Registerer: reg, Log: log,
 	}, hooks.api(api), permits, hooks.ledger(q))
 	defer h.Close()
+	// Known before the first call is made.
+	hold, err := q.Hold(ctx)
+	if err != nil {
+		return err
+	}
+	h.SetHold(hold)
 
-	web.ready(append(checks, Check{"connection", q.Connected}, Check{"consumers", q.Consuming}, Check{"streams", q.Intact}, Check{"credentials", h.Credentials})...)
+	web.ready(append(checks, Check{"connection", q.Connected}, Check{"consumers", q.Consuming}, Check{"streams", q.Intact}, Check{"credentials", h.Credentials}, Check{"hold", h.Held})...)
 	if c.DryRun {
 		log.Warn("dry run: every request is answered and none is carried out, now or later")
 	}
 	log.Info("working", "worker", name, "version", buildInfo().version, "rate", c.Rate, "concurrency", c.Concurrency, "dry_run", c.DryRun)
+	group.Go(func() error { q.WatchHold(ctx, h.SetHold); return nil })
+	group.Go(func() error { h.Audit(ctx); return nil })
 	group.Go(func() error {
 		defer context.AfterFunc(ctx, web.drain)()
 		defer closeWeb(web)
-		w := queue.Worker{Plan: h.Plan, Execute: h.Execute, GiveUp: h.GiveUp, Serves: api.Serves, Gate: h.Gate, Slots: c.Concurrency}
+		w := queue.Worker{Plan: h.Plan, Execute: h.Execute, Follow: h.Follow, GiveUp: h.GiveUp, Serves: api.Serves, Gate: h.Gate, Slots: c.Concurrency}
 		return q.Work(ctx, hooks.worker(w, q))
 	})
 	return group.Wait()

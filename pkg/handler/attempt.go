@@ -9,11 +9,23 @@ import (
 	"github.com/seed-a7c21902/andon/pkg/stop"
 )
 
-// call makes one attempt: permit, note in the history, Stop. It ends the way
+// call makes one attempt: leave, permit, note of the call, call. It ends the way
 // only where no call could be made.
-func (h *Handler) call(ctx context.Context, s *situation) (stop.Verdict, bool) {
-	if h.holds.wait(s.task.Target.Account, stop.ActionStop) > 0 {
-		return h.putOff(*s, waitHold), true
+func (h *Handler) call(ctx context.Context, m stop.Message, s *situation) (stop.Verdict, bool) {
+	if h.holds.wait(s.task.Target.Account, s.task.Action) > 0 {
+		return h.putOff(m, *s, waitHold), true
+	}
+	leave := h.lines.enter(s.call.Place(), s.task.Lane)
+	if leave == nil {
+		return h.putOff(m, *s, waitOther), true
+	}
+	defer leave()
+	why, err := h.policy.spend(ctx, s.task)
+	if err != nil {
+		return h.later(ctx, "cannot read how many groups were paused of late", s.task.Key(), err), true
+	}
+	if why != "" {
+		return h.end(m, *s, end(stop.OutcomeRefused, "%s", why).of(s.last).saving(savedPolicy)), true
 	}
 	answer, err := h.attempt(ctx, s)
 	switch {
@@ -23,19 +35,17 @@ func (h *Handler) call(ctx context.Context, s *situation) (stop.Verdict, bool) {
 	case ctx.Err() != nil:
 		return handBack(*s), true
 	case errors.Is(err, errHeld):
-		return h.putOff(*s, waitHold), true
+		return h.putOff(m, *s, waitHold), true
+	case errors.Is(err, stop.ErrLost):
+		return h.putOff(m, *s, waitOther), true
 	case time.Now().After(s.task.NotAfter):
 		return stop.Verdict{}, false // decided again: expired
 	}
-	v := h.later(ctx, "no call was made, trying again", s.task.Request, err)
+	v := h.later(ctx, "no call was made, trying again", s.task.Key(), err)
 	if errors.Is(err, errVoid) {
-		v.Retry = jitter(beginTimeout)
+		v.Retry = jitter(checkTimeout)
 	}
-	// The history takes back the note of a call. Where it is not known whether
-	// the note was stored, the next delivery finds out.
-	if s.history.Revision > 0 && !errors.Is(err, context.DeadlineExceeded) {
-		v.History = &s.history
-	}
+	v.Call = release(*s)
 	return v, true
 }
 
@@ -45,33 +55,41 @@ var (
 	errVoid = errors.New("the permit was void before the call had begun")
 )
 
-// beginTimeout bounds the note before a call, which is made with a permit in
-// hand.
-const beginTimeout = 500 * time.Millisecond
+const (
+	// noteTimeout bounds the note of a call.
+	noteTimeout = 5 * time.Second
+	// checkTimeout bounds the look whether it still stands, which is made with a
+	// permit in hand.
+	checkTimeout = 300 * time.Millisecond
+)
 
 // attempt returns the answer of the API, or why it was not asked. All that may
-// take long comes before the permit: calls that waited for the same thing with
-// permits in hand would be made at once when it comes, whatever the quota.
+// take long, the note of the call among it, comes before the permit: calls that
+// waited for the same thing with permits in hand would be made at once when it
+// comes, whatever the quota.
 func (h *Handler) attempt(ctx context.Context, s *situation) (*stop.Answer, error) {
 	alive, cancel := context.WithDeadline(ctx, s.task.NotAfter)
 	defer cancel()
-	account := s.task.Target.Account
-	if unready, err := ready(alive, h.api, h.holds, account, stop.ActionStop); unready != nil || err != nil {
+	account, action := s.task.Target.Account, s.task.Action
+	if unready, err := ready(alive, h.api, h.holds, account, action); unready != nil || err != nil {
 		return unready, err
 	}
-	permit, err := h.permits.Acquire(alive, stop.ActionStop, s.task.Quota, s.task.Lane)
+	if err := h.begin(alive, s); err != nil {
+		return nil, err
+	}
+	permit, err := h.permits.Acquire(alive, action, s.task.Quota, s.task.Lane)
 	if err != nil {
 		return nil, err
 	}
 	defer permit.Release()
-	pass, held := h.holds.enter(account, stop.ActionStop)
+	pass, held := h.holds.enter(account, action)
 	if held > 0 {
 		return nil, errHeld
 	}
 	var answer *stop.Answer
 	defer func() { h.holds.leave(pass, answer) }()
 
-	if err := h.begin(alive, s); err != nil {
+	if err := h.unchallenged(alive, s); err != nil {
 		return nil, err
 	}
 	if err := alive.Err(); err != nil {
@@ -82,22 +100,51 @@ func (h *Handler) attempt(ctx context.Context, s *situation) (*stop.Answer, erro
 	}
 	s.history.CalledAt = time.Now().UTC()
 	// A call that has begun is finished, also while the worker is stopping.
-	a := h.api.Stop(context.WithoutCancel(ctx), s.task.Target)
+	a := h.change(context.WithoutCancel(ctx), s.task)
 	answer = &a
 	return answer, nil
 }
 
-// begin notes that a call is about to be made. What the situation says is what
-// the history will be without that call.
+// change makes the call of a task.
+func (h *Handler) change(ctx context.Context, t stop.Task) stop.Answer {
+	if t.Action == stop.ActionResume {
+		return h.api.Resume(ctx, t.Target, t.Mode)
+	}
+	return h.api.Stop(ctx, t.Target)
+}
+
+// begin notes that a call is about to be made.
 func (h *Handler) begin(ctx context.Context, s *situation) error {
-	note := s.history
-	note.Calling, note.CalledAt = true, time.Now().UTC()
-	ctx, cancel := context.WithTimeout(ctx, beginTimeout)
+	note := h.noted(*s)
+	ctx, cancel := context.WithTimeout(ctx, noteTimeout)
 	defer cancel()
+	if s.history.Activity != "" && s.history.Revision == 0 {
+		// The task does not say which activity it is about, and must never move on
+		// to another.
+		if err := h.ledger.Remember(ctx, &s.history); err != nil {
+			return err
+		}
+	}
 	if err := h.ledger.Begin(ctx, &note); err != nil {
 		return err
 	}
-	s.history.Revision = note.Revision
+	s.call, s.begun = note, note.Revision
+	return nil
+}
+
+// unchallenged makes sure that no other task, or another worker with this one,
+// has taken the place of the note while it waited for its permit.
+func (h *Handler) unchallenged(ctx context.Context, s *situation) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	call, err := h.ledger.Call(ctx, s.task.Target)
+	if err != nil {
+		return err //nolint:wrapcheck // by the caller
+	}
+	if call.Revision != s.begun {
+		s.history.Clear = s.begun // no call has come of it
+		return fmt.Errorf("call: %w", stop.ErrLost)
+	}
 	return nil
 }
 
@@ -119,16 +166,15 @@ func ready(ctx context.Context, api API, holds *holds, account, action string) (
 // learn takes the answer to the call just made into the history.
 func (h *Handler) learn(s *situation, a stop.Answer) {
 	s.fresh, s.seen, s.history.Last = true, nil, &a
-	log := h.conf.Log.With("request", s.task.Request, "group", s.task.Target.AutoScalingGroupID, "activity", s.task.Target.RefreshActivityID)
-	log.Debug("stop answered", "class", a.Class, "code", a.Code, "message", a.Message, "api_request", a.RequestID, "attempts", s.history.Attempts+1)
+	h.regions.answered(placeOf(s.task.Target), a)
+	log := h.conf.Log.With("request", s.task.Key(), "action", s.task.Action, "group", s.task.Target.AutoScalingGroupID, "activity", s.task.Target.RefreshActivityID)
+	log.Debug("call answered", "class", a.Class, "code", a.Code, "message", a.Message, "api_request", a.RequestID, "attempts", s.history.Attempts+1)
 	switch a.Class {
 	case stop.ClassThrottled:
-		h.permits.Throttled(stop.ActionStop, s.task.Quota)
+		h.permits.Throttled(s.task.Action, s.task.Quota)
 		return
 	case stop.ClassCredential:
 		return
-	case stop.ClassOK:
-		h.recent.add(s.task.Target.RefreshActivityID)
 	case stop.ClassTransient:
 		if !a.Unsent {
 			s.history.Unknown++

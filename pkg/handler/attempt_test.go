@@ -2,7 +2,6 @@ package handler
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -38,7 +37,7 @@ func TestCredentialsThatComeLateBreakNoQuota(t *testing.T) {
 		var tasks sync.WaitGroup
 		for i := range 40 {
 			tasks.Go(func() {
-				if got := r.deliver(t, fresh(fmt.Sprintf("r%d", i))); got.Outcome != stop.OutcomePaused {
+				if got := r.deliver(t, freshOf(i)); got.Outcome != stop.OutcomePaused {
 					t.Errorf("r%d: %+v", i, got)
 				}
 			})
@@ -96,7 +95,7 @@ func TestMissingCredentialsHoldTheAccount(t *testing.T) {
 		var tasks sync.WaitGroup
 		for i := range 10 {
 			tasks.Go(func() {
-				if got := r.deliver(t, fresh(fmt.Sprintf("r%d", i))); got.Outcome != stop.OutcomePaused || got.Attempts != 1 {
+				if got := r.deliver(t, freshOf(i)); got.Outcome != stop.OutcomePaused || got.Attempts != 1 {
 					t.Errorf("r%d: %+v", i, got)
 				}
 			})
@@ -112,32 +111,32 @@ func TestMissingCredentialsHoldTheAccount(t *testing.T) {
 func TestAVoidPermitMakesNoCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		r.permits.life, r.ledger.begin = 300*time.Millisecond, 400*time.Millisecond
+		r.permits.life, r.ledger.check = 200*time.Millisecond, 250*time.Millisecond
 		began := time.Now()
 		v := r.ledger.settle(t, r.Execute(t.Context(), taskMessage(t, fresh("r"))))
 		if v.Final() || v.Retry > time.Second || len(r.api.arrivals) > 0 {
 			t.Errorf("verdict %+v after %d calls, want no call and another try soon", v, len(r.api.arrivals))
 		}
-		if h := r.ledger.histories["task.r"]; h.Revision == 0 || h.Calling || h.Attempts+h.Unknown > 0 || !h.CalledAt.IsZero() {
-			t.Errorf("history %+v, want the note taken back", h)
+		if c := r.ledger.calls["ap-guangzhou."+activity]; c.Revision == 0 || !c.Over {
+			t.Errorf("%+v, want the note taken back", c)
 		}
 		if r.permits.released != 1 {
 			t.Error("the permit is not released")
 		}
-		r.ledger.begin = 0
+		r.ledger.check = 0
 		if got := r.deliver(t, fresh("r")); got.Outcome != stop.OutcomePaused || time.Since(began) > 2*time.Second {
 			t.Errorf("after %v: %+v", time.Since(began), got)
 		}
 	})
 }
 
-func TestANoteThatTakesTooLongMakesNoCall(t *testing.T) {
+func TestALookThatTakesTooLongMakesNoCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		r.permits.life, r.ledger.begin = time.Minute, time.Second
+		r.permits.life, r.ledger.check = time.Minute, time.Second
 		began := time.Now()
 		v := r.Execute(t.Context(), taskMessage(t, fresh("r")))
-		if v.Final() || len(r.api.arrivals) > 0 || time.Since(began) > beginTimeout {
+		if v.Final() || len(r.api.arrivals) > 0 || time.Since(began) > 2*time.Second {
 			t.Errorf("after %v and %d calls: %+v", time.Since(began), len(r.api.arrivals), v)
 		}
 	})
@@ -163,8 +162,8 @@ func TestAStoppingWorkerBeginsNoCall(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		v := r.ledger.settle(t, r.Execute(ctx, taskMessage(t, fresh("r"))))
-		if v.Final() || len(r.api.arrivals) > 0 || r.ledger.histories["task.r"].Calling {
-			t.Errorf("%d calls, %+v, history %+v", len(r.api.arrivals), v, r.ledger.histories["task.r"])
+		if c := r.ledger.calls["ap-guangzhou."+activity]; v.Final() || len(r.api.arrivals) > 0 || !c.Over {
+			t.Errorf("%d calls, %+v, note %+v", len(r.api.arrivals), v, c)
 		}
 	})
 }

@@ -41,6 +41,8 @@ const (
 	waitHold                 // while the account's credentials are refused
 	waitSettle               // until Describe shows what our Stop did
 	waitWorker               // for a worker that has the account
+	waitRegion               // for a region that does not answer
+	waitOther                // for another task that is calling for the same activity
 )
 
 // decision is the answer of decide.
@@ -121,9 +123,14 @@ func decideRead(s situation) decision {
 	case s.task.DryRun && s.seen.activity == nil:
 		return end(stop.OutcomeNotFound, "dry run: the API shows no such activity").saving(savedDryRun)
 	case s.task.DryRun:
-		return end(stop.OutcomeWouldPause, "dry run: a Stop would have been sent").of(s.seen.activity).saving(savedDryRun)
+		return end(would(s.task.Action), "dry run: a %s would have been sent", s.verb()).of(s.seen.activity).saving(savedDryRun)
 	case spent:
 		return end(stop.OutcomeFailed, "given up after %d attempts: %s", s.history.Attempts, say(s.history.Last)).of(s.seen.activity).because(s.history.Last)
+	case s.other.busy():
+		return decision{next: doWait, wait: waitOther}
+	case s.other.did(s.task.Action) && s.other.recent:
+		// Describe lags, or somebody has undone it since: soon it is known.
+		return decision{next: doWait, wait: waitSettle}
 	default:
 		return decision{next: doCall}
 	}
@@ -135,7 +142,7 @@ func decideAnswer(s situation) (decision, bool) {
 	last := s.history.Last
 	switch last.Class {
 	case stop.ClassOK:
-		return end(stop.OutcomePaused, "the API accepted the Stop").of(s.last).because(last), true
+		return end(goal(s.task.Action), "the API accepted the %s", s.verb()).of(s.last).because(last), true
 	case stop.ClassNotFound:
 		return end(stop.OutcomeNotFound, "%s", say(last)).because(last), true
 	case stop.ClassCaller:
@@ -160,16 +167,26 @@ func decideSeen(s situation) (decision, bool) {
 		return end(stop.OutcomeNotFound, "no live instance refresh was found for %s in %s; if one should be, check group, region and account, for the API does not say whether the group exists",
 			s.task.Target.AutoScalingGroupID, s.task.Target.Region).saving(savedNotLive), true
 	case a == nil && conflict:
-		return end(stop.OutcomeConflict, "the API refused the Stop and shows no such activity").because(s.history.Last), true
+		return end(stop.OutcomeConflict, "the API refused the %s and shows no such activity", s.verb()).because(s.history.Last), true
 	case a == nil:
-		// The API may know what it does not show: let it judge the Stop.
+		// The API may know what it does not show: let it judge the call.
 		return decision{}, false
 	case a.AutoScalingGroupID != "" && a.AutoScalingGroupID != s.task.Target.AutoScalingGroupID:
 		return end(stop.OutcomeNotFound, "activity %s belongs to the group %s", a.RefreshActivityID, a.AutoScalingGroupID).saving(savedNotLive), true
-	case a.Status == stop.StatusManualPause && s.history.Unknown > 0:
+	case s.task.Action == stop.ActionResume:
+		return decideResume(s, a, conflict)
+	default:
+		return decideStop(s, a, conflict)
+	}
+}
+
+// decideStop judges an activity that is to be paused.
+func decideStop(s situation, a *stop.Activity, conflict bool) (decision, bool) {
+	switch {
+	case a.Status == stop.StatusManualPause && s.history.Unknown > 0 && !s.other.took(stop.ActionStop):
 		return end(stop.OutcomePaused, "found paused after a Stop of this request whose answer was lost").of(a).because(s.history.Last), true
 	case a.Status.Paused():
-		d := end(stop.OutcomeAlreadyPaused, "%s", standing(a.Status)).of(a)
+		d := end(stop.OutcomeAlreadyPaused, "%s", standing(a.Status, s.other)).of(a)
 		if s.history.Attempts == 0 {
 			d = d.saving(savedPaused)
 		}
@@ -177,21 +194,75 @@ func decideSeen(s situation) (decision, bool) {
 	case a.ActivityType == stop.TypeRollback && !s.task.AllowRollback:
 		return end(stop.OutcomeRefused, "the activity is a rollback, which is the way out of a bad rollout; set AllowRollback to pause it all the same").of(a).saving(savedRollback), true
 	case a.Status.Ended():
-		d := end(stop.OutcomeConflict, "the activity has ended: %s", a.Status).of(a).because(s.history.Last)
-		if !conflict {
-			// The API would refuse with this code; asking it is a call wasted.
-			d.answer = stop.Answer{Code: stop.CodeConflict}
-			d = d.saving(savedEnded)
-		}
-		return d, true
-	case conflict && s.recent:
-		return end(stop.OutcomeAlreadyPaused, "paused a moment ago for another request").of(a), true
+		return ended(s, a, conflict), true
+	case conflict && s.other.did(stop.ActionStop) && s.other.recent:
+		return end(stop.OutcomeAlreadyPaused, "%s", standing(stop.StatusManualPause, s.other)).of(a), true
 	case conflict && s.unsettled():
 		return decision{next: doWait, wait: waitSettle}, true
 	case conflict:
 		return end(stop.OutcomeConflict, "the activity cannot be paused in its present phase (%s)", a.Status).of(a).because(s.history.Last), true
 	}
 	return decision{}, false
+}
+
+// decideResume judges an activity that is to go on.
+func decideResume(s situation, a *stop.Activity, conflict bool) (decision, bool) {
+	byItself := a.Status == stop.StatusAutoPause || a.Status == stop.StatusFailedPause
+	wasManual := s.task.Seen != nil && s.task.Seen.Status == stop.StatusManualPause
+	switch {
+	case s.history.Unknown > 0 && (a.Status == stop.StatusRunning || a.Status == stop.StatusSuccessful || byItself && wasManual):
+		return end(stop.OutcomeResumed, "found going on after a Resume of this request whose answer was lost").of(a).because(s.history.Last), true
+	case s.history.Unknown > 0 && byItself:
+		// Once more could skip a batch that nobody has looked at.
+		return end(stop.OutcomeFailed, "a Resume was sent and its fate is not known: the activity was %s before and is now; look at it before you go on", a.Status).of(a).because(s.history.Last), true
+	case a.Status.Ended():
+		return ended(s, a, conflict), true
+	case a.Status == stop.StatusRunning || a.Status == stop.StatusInit:
+		return notPaused(s, a, conflict), true
+	case byItself && s.task.Strict:
+		return end(stop.OutcomeConflict, "the activity stands still by itself (%s), not by a pause; to resume it, name its group in a request of its own", a.Status).of(a).saving(savedNotLive), true
+	case conflict && s.unsettled():
+		return decision{next: doWait, wait: waitSettle}, true
+	case conflict:
+		return end(stop.OutcomeConflict, "the activity cannot be resumed in its present phase (%s)", a.Status).of(a).because(s.history.Last), true
+	}
+	return decision{}, false
+}
+
+// ended: nothing can be done to the activity any more.
+func ended(s situation, a *stop.Activity, conflict bool) decision {
+	d := end(stop.OutcomeConflict, "the activity has ended: %s", a.Status).of(a).because(s.history.Last)
+	if conflict {
+		return d
+	}
+	return unasked(d, savedEnded)
+}
+
+// notPaused: there is nothing to resume.
+func notPaused(s situation, a *stop.Activity, conflict bool) decision {
+	message := fmt.Sprintf("the activity is not paused: %s", a.Status)
+	if s.other.did(stop.ActionResume) {
+		message = fmt.Sprintf("the activity was resumed at %s by request %s: %s", s.other.at.UTC().Format(time.RFC3339), s.other.key, a.Status)
+	}
+	d := end(stop.OutcomeConflict, "%s", message).of(a).because(s.history.Last)
+	if conflict {
+		return d
+	}
+	return unasked(d, savedNotPaused)
+}
+
+// unasked: the API would refuse with this code; asking it is a call wasted.
+func unasked(d decision, why saved) decision {
+	d.answer = stop.Answer{Code: stop.CodeConflict}
+	return d.saving(why)
+}
+
+// would is the outcome of a dry run.
+func would(action string) stop.Outcome {
+	if action == stop.ActionResume {
+		return stop.OutcomeWouldResume
+	}
+	return stop.OutcomeWouldPause
 }
 
 // decideUnread judges when the activity could not be read.
@@ -223,11 +294,11 @@ func decideUnserved(s situation) decision {
 	case !s.now.After(s.task.NotAfter):
 		return decision{next: doWait, wait: waitWorker}
 	case s.history.Unknown > 0:
-		return end(stop.OutcomeFailed, "a Stop was sent and its fate is not known, because no worker serves the account %s any more; look at the activity before you go on", account).
+		return end(stop.OutcomeFailed, "a %s was sent and its fate is not known, because no worker serves the account %s any more; look at the activity before you go on", s.verb(), account).
 			because(s.history.Last)
 	default:
-		return end(stop.OutcomeExpired, "NotAfter %s passed before a Stop was accepted: no worker serves the account %s",
-			s.task.NotAfter.UTC().Format(time.RFC3339), account).because(s.history.Last).saving(savedExpired)
+		return end(stop.OutcomeExpired, "NotAfter %s passed before a %s was accepted: no worker serves the account %s",
+			s.task.NotAfter.UTC().Format(time.RFC3339), s.verb(), account).because(s.history.Last).saving(savedExpired)
 	}
 }
 
@@ -241,25 +312,34 @@ func heldOff(s situation) decision {
 
 func fateUnknown(s situation) decision {
 	if s.history.Unknown == 0 {
-		return end(stop.OutcomeConflict, "the API refused the Stop, and the activity could not be read: %s", say(&s.seen.answer)).because(s.history.Last)
+		return end(stop.OutcomeConflict, "the API refused the %s, and the activity could not be read: %s", s.verb(), say(&s.seen.answer)).because(s.history.Last)
 	}
-	return end(stop.OutcomeFailed, "a Stop was sent and its fate is not known, because the activity could not be read: %s; look at the activity before you go on", say(&s.seen.answer)).
+	return end(stop.OutcomeFailed, "a %s was sent and its fate is not known, because the activity could not be read: %s; look at the activity before you go on", s.verb(), say(&s.seen.answer)).
 		because(s.history.Last)
 }
 
 func expired(s situation) decision {
-	d := end(stop.OutcomeExpired, "NotAfter %s passed before a Stop was accepted", s.task.NotAfter.UTC().Format(time.RFC3339)).saving(savedExpired)
+	why := ""
+	if last := s.history.Last; last != nil {
+		why = "; the last answer was: " + say(last)
+	} else if s.trouble != nil {
+		why = "; the region does not answer: " + say(s.trouble)
+	}
+	d := end(stop.OutcomeExpired, "NotAfter %s passed before a %s was accepted%s", s.task.NotAfter.UTC().Format(time.RFC3339), s.verb(), why).saving(savedExpired)
 	if s.seen != nil {
 		d = d.of(s.seen.activity)
 	}
 	return d.because(s.history.Last)
 }
 
-func standing(s stop.Status) string {
-	switch s {
-	case stop.StatusManualPause:
+// standing says of an activity that stands still by whose doing.
+func standing(s stop.Status, by *deed) string {
+	switch {
+	case s == stop.StatusManualPause && by.did(stop.ActionStop):
+		return fmt.Sprintf("the activity was paused at %s by request %s", by.at.UTC().Format(time.RFC3339), by.key)
+	case s == stop.StatusManualPause:
 		return "the activity was paused by hand or by another request"
-	case stop.StatusAutoPause:
+	case s == stop.StatusAutoPause:
 		return "the activity paused by itself, by its batch policy; a resume goes on without knowing of this request"
 	default:
 		return "the activity paused by itself, after a failed batch; a resume goes on without knowing of this request"

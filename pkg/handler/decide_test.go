@@ -38,7 +38,7 @@ func unread(c stop.Class) *reading { return &reading{answer: stop.Answer{Class: 
 
 func base0() situation {
 	return situation{
-		task: stop.Task{Request: "r", NotAfter: later, Target: stop.Target{AutoScalingGroupID: group, RefreshActivityID: activity}},
+		task: stop.Task{Request: "r", Action: stop.ActionStop, NotAfter: later, Target: stop.Target{AutoScalingGroupID: group, RefreshActivityID: activity}},
 		seen: shows(stop.StatusRunning), now: now,
 	}
 }
@@ -74,8 +74,22 @@ func dry(s *situation)       { s.task.DryRun = true }
 func allow(s *situation)     { s.task.AllowRollback = true }
 func groupOnly(s *situation) { s.task.Target.RefreshActivityID = "" }
 func pausedHere(s *situation) {
-	s.recent = true
+	s.other = &deed{key: "other", action: stop.ActionStop, outcome: stop.OutcomePaused, at: now, recent: true}
 }
+
+func resume(s *situation) { s.task.Action = stop.ActionResume }
+func strict(s *situation) { s.task.Strict = true }
+func wasPaused(s *situation) {
+	s.task.Seen = shows(stop.StatusManualPause).activity
+}
+
+// other is what another task has done, or is doing.
+func other(action string, o stop.Outcome, recent, accepted bool) func(*situation) {
+	return func(s *situation) {
+		s.other = &deed{key: "other", action: action, outcome: o, at: now, recent: recent, accepted: accepted}
+	}
+}
+
 func reads(n int) func(*situation) { return func(s *situation) { s.history.Reads = n } }
 
 func TestDecide(t *testing.T) {
@@ -178,6 +192,41 @@ func TestDecide(t *testing.T) {
 		{"lost Stop that cannot be read back, reads run out", []func(*situation){before(stop.ClassTransient, 1, 1, now), see(unread(stop.ClassTransient)), reads(8)}, "failed"},
 		{"lost Stop that cannot be read back, NotAfter passed", []func(*situation){before(stop.ClassTransient, 1, 1, now), see(unread(stop.ClassTransient)), over}, "failed"},
 		{"lost Stop, credentials refused", []func(*situation){before(stop.ClassTransient, 1, 1, now), see(unread(stop.ClassCredential))}, "wait hold"},
+		{"another task is calling", []func(*situation){other(stop.ActionStop, "", true, false)}, "wait other"},
+		{"another task was calling, long ago", []func(*situation){other(stop.ActionStop, "", false, false)}, "call"},
+		{"another task has just paused it, and Describe may lag", []func(*situation){other(stop.ActionStop, stop.OutcomePaused, true, true)}, "wait settle"},
+		{"another task has paused it, and somebody has resumed it since", []func(*situation){other(stop.ActionStop, stop.OutcomePaused, false, true)}, "call"},
+		{"another task has failed to pause it", []func(*situation){other(stop.ActionStop, stop.OutcomeFailed, true, false)}, "call"},
+		{"another task has resumed it", []func(*situation){other(stop.ActionResume, stop.OutcomeResumed, true, true)}, "call"},
+		{"our lost Stop, and another's that was accepted after it", []func(*situation){before(stop.ClassTransient, 1, 1, now), see(shows(stop.StatusManualPause)), other(stop.ActionStop, stop.OutcomePaused, true, true)}, "already_paused MANUAL_PAUSE"},
+		{"our lost Stop, and another's that was lost too", []func(*situation){before(stop.ClassTransient, 1, 1, now), see(shows(stop.StatusManualPause)), other(stop.ActionStop, stop.OutcomePaused, true, false)}, "paused MANUAL_PAUSE"},
+
+		{"resume: what is paused by hand", []func(*situation){resume, see(shows(stop.StatusManualPause))}, "call"},
+		{"resume: what paused by itself, and was named", []func(*situation){resume, see(shows(stop.StatusFailedPause))}, "call"},
+		{"resume: what paused by itself, and was not named", []func(*situation){resume, strict, see(shows(stop.StatusAutoPause))}, "conflict AUTO_PAUSE"},
+		{"resume: what runs", []func(*situation){resume}, "conflict RUNNING"},
+		{"resume: what has not begun", []func(*situation){resume, see(shows(stop.StatusInit))}, "conflict INIT"},
+		{"resume: what nobody knows", []func(*situation){resume, see(shows("PONDERING"))}, "call"},
+		{"resume: what has ended", []func(*situation){resume, see(shows(stop.StatusCancelled))}, "conflict CANCELLED"},
+		{"resume: a rollback", []func(*situation){resume, see(rollback(stop.StatusManualPause))}, "call"},
+		{"resume: a group without a live activity", []func(*situation){resume, groupOnly, see(nothing())}, "not_found"},
+		{"resume: an activity that is not shown", []func(*situation){resume, see(nothing())}, "call"},
+		{"resume: dry run", []func(*situation){resume, dry, see(shows(stop.StatusManualPause))}, "would_resume MANUAL_PAUSE"},
+		{"resume: accepted", []func(*situation){resume, answered(stop.ClassOK, 1, 0)}, "resumed"},
+		{"resume: not found", []func(*situation){resume, answered(stop.ClassNotFound, 1, 0)}, "not_found"},
+		{"resume: conflict is read back", []func(*situation){resume, answered(stop.ClassConflict, 1, 0)}, "read"},
+		{"resume: conflict, going on", []func(*situation){resume, before(stop.ClassConflict, 1, 0, now)}, "conflict RUNNING"},
+		{"resume: conflict, shown paused", []func(*situation){resume, before(stop.ClassConflict, 1, 0, now), see(shows(stop.StatusManualPause))}, "conflict MANUAL_PAUSE"},
+		{"resume: our lost Resume had worked", []func(*situation){resume, before(stop.ClassTransient, 1, 1, now)}, "resumed RUNNING"},
+		{"resume: our lost Resume had worked, and it is through", []func(*situation){resume, before(stop.ClassTransient, 1, 1, now), see(shows(stop.StatusSuccessful))}, "resumed SUCCESSFUL"},
+		{"resume: our lost Resume had worked, and it paused by itself", []func(*situation){resume, wasPaused, before(stop.ClassTransient, 1, 1, now), see(shows(stop.StatusAutoPause))}, "resumed AUTO_PAUSE"},
+		{"resume: our lost Resume of what had paused by itself", []func(*situation){resume, before(stop.ClassTransient, 1, 1, now), see(shows(stop.StatusAutoPause))}, "failed AUTO_PAUSE"},
+		{"resume: our lost Resume had not worked", []func(*situation){resume, before(stop.ClassTransient, 1, 1, now), see(shows(stop.StatusManualPause))}, "call"},
+		{"resume: cancelled after our lost Resume", []func(*situation){resume, before(stop.ClassTransient, 1, 1, now), see(shows(stop.StatusCancelled))}, "conflict CANCELLED"},
+		{"resume: another task is calling", []func(*situation){resume, see(shows(stop.StatusManualPause)), other(stop.ActionStop, "", true, false)}, "wait other"},
+		{"resume: another has just resumed it, and Describe may lag", []func(*situation){resume, see(shows(stop.StatusManualPause)), other(stop.ActionResume, stop.OutcomeResumed, true, true)}, "wait settle"},
+		{"resume: expired", []func(*situation){resume, over, see(shows(stop.StatusManualPause))}, "expired MANUAL_PAUSE"},
+
 		{"lost Stop, account held, NotAfter passed", []func(*situation){before(stop.ClassTransient, 1, 1, now), see(&reading{held: time.Second}), over}, "failed"},
 	} {
 		t.Run(row.rule, func(t *testing.T) {
@@ -199,7 +248,7 @@ func name(d decision) string {
 	case doCall:
 		return "call"
 	case doWait:
-		return "wait " + map[wait]string{waitBackoff: "backoff", waitRead: "read", waitThrottle: "throttle", waitHold: "hold", waitSettle: "settle", waitWorker: "worker"}[d.wait]
+		return "wait " + map[wait]string{waitBackoff: "backoff", waitRead: "read", waitThrottle: "throttle", waitHold: "hold", waitSettle: "settle", waitWorker: "worker", waitOther: "other", waitRegion: "region"}[d.wait]
 	}
 	if d.status == "" {
 		return string(d.outcome)
@@ -234,14 +283,14 @@ func TestDecideEverywhere(t *testing.T) {
 			for _, fresh := range []bool{false, seen == nil && last != ""} {
 				for _, attempts := range []int{0, 1, maxAttempts} {
 					for _, unknown := range []int{0, 1} {
-						for bits := range 128 {
+						for bits := range 512 {
 							s := base0()
 							s.seen, s.fresh = seen, fresh
 							s.history = stop.History{Attempts: attempts, Unknown: unknown, CalledAt: now}
 							if last != "" {
 								s.history.Last = &stop.Answer{Class: last, Code: "Some.Code"}
 							}
-							for i, set := range []func(*situation){over, dry, allow, groupOnly, pausedHere, reads(maxReads), unserved} {
+							for i, set := range []func(*situation){over, dry, allow, groupOnly, pausedHere, reads(maxReads), unserved, resume, strict} {
 								if bits&(1<<i) != 0 {
 									set(&s)
 								}
@@ -264,6 +313,7 @@ func check(t *testing.T, s situation, d decision) {
 	}
 	past := s.now.After(s.task.NotAfter)
 	known := s.seen != nil && s.seen.held == 0 && s.seen.answer.OK()
+	resumes := s.task.Action == stop.ActionResume
 	freshOK := s.fresh && s.history.Last.Class == stop.ClassOK
 	switch {
 	case d.next == doCall && past:
@@ -274,15 +324,25 @@ func check(t *testing.T, s situation, d decision) {
 		fail("no call in a dry run")
 	case d.next == doCall && !known:
 		fail("no call before the activity has been read")
-	case d.next == doCall && s.seen.activity != nil && s.seen.activity.Status.Paused():
-		fail("no call for what stands still")
-	case d.next == doCall && s.seen.activity != nil && s.seen.activity.ActivityType == stop.TypeRollback && !s.task.AllowRollback:
+	case d.next == doCall && !resumes && s.seen.activity != nil && s.seen.activity.Status.Paused():
+		fail("no Stop for what stands still")
+	case d.next == doCall && resumes && s.seen.activity != nil && (s.seen.activity.Status == stop.StatusRunning || s.seen.activity.Status.Ended()):
+		fail("no Resume for what goes on or is over")
+	case d.next == doCall && resumes && s.task.Strict && s.seen.activity != nil && s.seen.activity.Status.Paused() && s.seen.activity.Status != stop.StatusManualPause:
+		fail("no Resume of a selector for what paused by itself")
+	case d.next == doEnd && resumes && (d.outcome == stop.OutcomePaused || d.outcome == stop.OutcomeAlreadyPaused || d.outcome == stop.OutcomeWouldPause):
+		fail("a Resume does not pause")
+	case d.next == doEnd && !resumes && (d.outcome == stop.OutcomeResumed || d.outcome == stop.OutcomeWouldResume):
+		fail("a Stop does not resume")
+	case d.next == doEnd && d.outcome == stop.OutcomeResumed && !freshOK && s.history.Unknown == 0:
+		fail("resumed without a Resume of ours")
+	case d.next == doCall && !resumes && s.seen.activity != nil && s.seen.activity.ActivityType == stop.TypeRollback && !s.task.AllowRollback:
 		fail("no call for a rollback")
 	case d.next == doCall && s.history.Attempts >= maxAttempts:
 		fail("no call when the attempts are used up")
 	case d.next == doEnd && d.outcome == stop.OutcomePaused && !freshOK && s.history.Unknown == 0:
 		fail("paused without a Stop of ours")
-	case d.next == doEnd && d.outcome == stop.OutcomeConflict && known && s.seen.activity != nil && s.seen.activity.Status.Paused():
+	case d.next == doEnd && !resumes && d.outcome == stop.OutcomeConflict && known && s.seen.activity != nil && s.seen.activity.Status.Paused():
 		fail("a paused activity is no conflict")
 	case d.next == doEnd && d.outcome == stop.OutcomeConflict && s.history.Unknown > 0 && s.seen == nil:
 		fail("conflict without a read-back")

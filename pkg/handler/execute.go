@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"time"
@@ -8,32 +9,33 @@ import (
 	"github.com/seed-a7c21902/andon/pkg/stop"
 )
 
-// Execute is the step that stops the activity of a task: one call at most in
-// a delivery, and as many readings as it takes to know what the call did.
+// Execute is the step that does what a task says to its activity: one call at
+// most in a delivery, and as many readings as it takes to know what the call
+// did. A part of a bulk it turns into tasks.
 func (h *Handler) Execute(ctx context.Context, m stop.Message) stop.Verdict {
+	if stop.IsPart(m.Subject) {
+		return h.planPart(ctx, m)
+	}
 	var t stop.Task
-	if err := json.Unmarshal(m.Data, &t); err != nil || !stop.ValidID(t.Request) {
+	if err := json.Unmarshal(m.Data, &t); err != nil || !stop.ValidID(t.Request) || t.Name != "" && !stop.ValidID(t.Name) {
 		return h.foreign(m, err)
 	}
-	result, err := h.ledger.Result(ctx, t.Request)
-	if err != nil {
-		return h.later(ctx, "cannot read the ledger", t.Request, err)
-	}
-	if result != nil {
-		return h.settled(t, result)
-	}
+	t.Action = cmp.Or(t.Action, stop.ActionStop) // an older version does not say
 	// The endpoint may have been changed since the plan; what counts is the
 	// quota of the one that will be called.
 	if quota, err := h.api.Quota(t.Target.Account, t.Target.Region); err == nil {
 		t.Quota = quota
 	}
-	s := situation{task: t, history: stop.History{Key: "task." + t.Request}, last: t.Seen, unserved: !h.api.Serves(t.Target.Account)}
+	s := situation{task: t, last: t.Seen, unserved: !h.api.Serves(t.Target.Account)}
 	// Also at what calls itself the first delivery: a broker that was killed
 	// forgets how often it has delivered.
-	if s.history, err = h.ledger.History(ctx, s.history.Key); err != nil {
-		return h.later(ctx, "cannot read the history", t.Request, err)
+	var err error
+	if s.history, err = h.ledger.History(ctx, "task."+t.Key()); err != nil {
+		return h.later(ctx, "cannot read the history", t.Key(), err)
 	}
-	takeOver(&s.history, time.Now())
+	if now := time.Now(); s.history.CalledAt.After(now) {
+		s.history.CalledAt = now.UTC() // by a clock that is wrong
+	}
 	if s.task.Target.RefreshActivityID == "" {
 		s.task.Target.RefreshActivityID = s.history.Activity
 	}
@@ -43,88 +45,64 @@ func (h *Handler) Execute(ctx context.Context, m stop.Message) stop.Verdict {
 			s.seen.at = t.StartedAt // an older version does not say
 		}
 	}
+	s.trouble = h.regions.trouble(placeOf(t.Target))
+	leave := h.regions.enter(placeOf(t.Target))
+	if leave == nil {
+		return h.putOffSick(m, s)
+	}
+	defer leave()
 	return h.advance(ctx, m, s)
 }
 
-// takeOver reads a history that another worker may have written, by a clock
-// that may be wrong: the call it tells of was made no sooner than its note was
-// stored, and no later than now.
-func takeOver(h *stop.History, now time.Time) {
-	if h.Calling {
-		// A worker died, or was cut off, between the call and its answer.
-		h.Calling = false
-		h.Unknown++
-		if h.StoredAt.After(h.CalledAt) {
-			h.CalledAt = h.StoredAt
-		}
+// putOffSick has a task come again later whose region does not answer. When its
+// time is over it ends, unless a call of its own must be looked up first.
+func (h *Handler) putOffSick(m stop.Message, s situation) stop.Verdict {
+	s.now = time.Now()
+	if d := decide(s); d.next == doEnd && d.outcome == stop.OutcomeExpired {
+		return h.end(m, s, d)
 	}
-	if h.CalledAt.After(now) {
-		h.CalledAt = now.UTC()
-	}
+	return h.putOff(m, s, waitRegion)
 }
 
-// advance decides and acts until there is a verdict.
+// advance decides and acts until there is a verdict. What has an effect, a call
+// or an end that is not the answer to one, comes only after a look at what other
+// workers have done meanwhile.
 func (h *Handler) advance(ctx context.Context, m stop.Message, s situation) stop.Verdict {
 	for {
 		if ctx.Err() != nil && !s.fresh {
 			return handBack(s)
 		}
 		s.now = time.Now()
-		s.recent = h.recent.has(s.task.Target.RefreshActivityID)
-		switch d := decide(s); d.next {
-		case doEnd:
-			if v, over := h.overtaken(ctx, s); over {
+		d := decide(s)
+		if (d.next == doEnd || d.next == doCall) && !s.fresh && !s.looked {
+			if v, over := h.look(ctx, &s, d.next); over {
 				return v
 			}
+			continue
+		}
+		switch d.next {
+		case doEnd:
 			return h.end(m, s, d)
 		case doWait:
-			return h.putOff(s, d.wait)
+			return h.putOff(m, s, d.wait)
 		case doRead:
 			h.read(ctx, &s)
 		case doCall:
-			if v, over := h.call(ctx, &s); over {
+			if v, over := h.call(ctx, m, &s); over {
 				return v
 			}
 		}
 	}
 }
 
-// overtaken is about another worker that has the task too, as happens when the
-// broker was away: the pause that this one has read may be that one's doing, on
-// behalf of the same request. Nobody calls without a note in the history, so one
-// that stands as it was says that no call of another came before the reading.
-// A note that was taken back, because the request has ended, looks the same as
-// none, so the result is looked for after that.
-func (h *Handler) overtaken(ctx context.Context, s situation) (stop.Verdict, bool) {
-	if s.fresh {
-		return stop.Verdict{}, false // the answer to a call of our own
-	}
-	now, err := h.ledger.History(ctx, s.history.Key)
-	if err != nil {
-		return h.later(ctx, "cannot read the history", s.task.Request, err), true
-	}
-	if now.Revision != s.history.Revision {
-		h.conf.Log.Debug("task is in other hands", "request", s.task.Request)
-		return stop.Verdict{Retry: jitter(time.Second)}, true
-	}
-	result, err := h.ledger.Result(ctx, s.task.Request)
-	switch {
-	case err != nil:
-		return h.later(ctx, "cannot read the ledger", s.task.Request, err), true
-	case result != nil:
-		return h.settled(s.task, result), true
-	default:
-		return stop.Verdict{}, false
-	}
-}
-
 // read looks at the activity, or at the group's live one.
 func (h *Handler) read(ctx context.Context, s *situation) {
 	seen := h.reader.read(ctx, s.task.Quota, s.task.Target, s.task.Lane)
-	s.seen, s.fresh = &seen, false
+	s.seen, s.fresh, s.looked = &seen, false, false
 	if seen.held > 0 {
 		return
 	}
+	h.regions.answered(placeOf(s.task.Target), seen.answer)
 	if !seen.answer.OK() {
 		if seen.answer.Class == stop.ClassTransient {
 			s.history.Reads++
@@ -167,7 +145,7 @@ func (h *Handler) end(m stop.Message, s situation, d decision) stop.Verdict {
 	}
 	v := stop.Verdict{Results: []stop.Result{r}, History: &s.history}
 	if d.outcome == stop.OutcomeFailed {
-		v.DeadLetters = []stop.DeadLetter{h.bury(asRequest(m, s.task), s.task.Request, stop.WhyFailed, r.Message)}
+		v.DeadLetters = []stop.DeadLetter{h.bury(asRequest(m, s.task), s.task.Key(), stop.WhyFailed, r.Message)}
 	}
 	return v
 }
@@ -178,8 +156,8 @@ func (h *Handler) end(m stop.Message, s situation, d decision) stop.Verdict {
 const elsewhere = 4 * time.Second
 
 // putOff has the task come back later, with what it has been through.
-func (h *Handler) putOff(s situation, why wait) stop.Verdict {
-	v := stop.Verdict{History: &s.history}
+func (h *Handler) putOff(m stop.Message, s situation, why wait) stop.Verdict {
+	v := stop.Verdict{History: &s.history, Call: release(s)}
 	var class stop.Class
 	switch why {
 	case waitBackoff:
@@ -194,6 +172,11 @@ func (h *Handler) putOff(s situation, why wait) stop.Verdict {
 		class, v.Retry = stop.ClassCredential, h.afterHold(s)
 	case waitWorker:
 		v.Retry = jitter(elsewhere)
+	case waitRegion:
+		class, v.Retry = stop.ClassTransient, jitter(2*time.Second)
+	case waitOther:
+		// Those who wait for one call look less and less often.
+		v.Retry = jitter(min(200*time.Millisecond*time.Duration(max(m.Delivered, 1)), 3*time.Second))
 	}
 	if class != "" {
 		h.metrics.retries.WithLabelValues(string(class)).Inc()
@@ -214,11 +197,11 @@ func (h *Handler) putOff(s situation, why wait) stop.Verdict {
 
 // tellRetry says what went wrong and when it will be tried again.
 func (h *Handler) tellRetry(s situation, why wait, in time.Duration) {
-	answer, tries, most, action := s.history.Last, s.history.Attempts, maxAttempts, stop.ActionStop
+	answer, tries, most, action := s.history.Last, s.history.Attempts, maxAttempts, s.task.Action
 	if why == waitRead {
 		answer, tries, most, action = &s.seen.answer, s.history.Reads, maxReads, stop.ActionDescribe
 	}
-	h.conf.Log.Warn("request put off", "request", s.task.Request, "group", s.task.Target.AutoScalingGroupID, "action", action,
+	h.conf.Log.Warn("request put off", "request", s.task.Key(), "group", s.task.Target.AutoScalingGroupID, "action", action,
 		"code", answer.Code, "message", stop.Clip(answer.Message, 200), "try", tries, "of", most, "next_in", in.Round(time.Millisecond))
 }
 
@@ -226,13 +209,13 @@ func (h *Handler) tellRetry(s situation, why wait, in time.Duration) {
 // the next probe, and not much later than the account may be released.
 func (h *Handler) afterHold(s situation) time.Duration {
 	const most = 5 * time.Second
-	wait := max(h.holds.wait(s.task.Target.Account, stop.ActionStop), h.holds.wait(s.task.Target.Account, stop.ActionDescribe), firstProbe)
+	wait := max(h.holds.wait(s.task.Target.Account, s.task.Action), h.holds.wait(s.task.Target.Account, stop.ActionDescribe), firstProbe)
 	return min(wait, most) + jitter(100*time.Millisecond)
 }
 
 // handBack returns a task that has not been begun, because the worker stops.
 func handBack(s situation) stop.Verdict {
-	v := stop.Verdict{Retry: time.Millisecond}
+	v := stop.Verdict{Retry: time.Millisecond, Call: release(s)}
 	if s.history.Revision > 0 {
 		v.History = &s.history
 	}

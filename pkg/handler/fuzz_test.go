@@ -30,7 +30,7 @@ func FuzzExecute(f *testing.F) {
 	task := fresh("r")
 	task.NotAfter = task.NotAfter.AddDate(1000, 0, 0)
 	add(task, stop.History{}, stop.ClassOK, stop.StatusRunning)
-	add(task, stop.History{Calling: true, CalledAt: time.Now()}, stop.ClassConflict, stop.StatusManualPause)
+	add(task, stop.History{Unknown: 1, CalledAt: time.Now()}, stop.ClassConflict, stop.StatusManualPause)
 	add(task, stop.History{Attempts: maxAttempts, Reads: -1, Last: &stop.Answer{Class: stop.ClassTransient}}, stop.ClassCaller, "NEVER_SEEN")
 	add(task, stop.History{}, stop.ClassThrottled, stop.StatusAutoPause)
 	task.DryRun = true
@@ -45,14 +45,14 @@ func FuzzExecute(f *testing.F) {
 
 	f.Fuzz(func(t *testing.T, data, past []byte, answer, shown string) {
 		var task stop.Task
-		isTask := json.Unmarshal(data, &task) == nil && stop.ValidID(task.Request)
+		isTask := json.Unmarshal(data, &task) == nil && stop.ValidID(task.Request) && (task.Name == "" || stop.ValidID(task.Name))
 		r := fuzzRig(t, stop.Class(answer), stop.Activity{
 			AutoScalingGroupID: task.Target.AutoScalingGroupID, RefreshActivityID: activity, Status: stop.Status(shown),
 		})
 		var history stop.History
 		if json.Unmarshal(past, &history) == nil {
 			history.Revision = 1
-			r.ledger.histories["task."+task.Request] = history
+			r.ledger.histories["task."+task.Key()] = history
 		}
 		m := stop.Message{Subject: "as.refresh.task.q.normal.r", Data: data, Sequence: 1, Stored: time.Now(), Delivered: 1}
 		v := r.Execute(t.Context(), m)
@@ -68,7 +68,7 @@ func FuzzExecute(f *testing.F) {
 			if got.Request != task.Request {
 				t.Errorf("the result is of %s, the task of %s", got.Request, task.Request)
 			}
-			known := history.Unknown > 0 || history.Calling || len(r.api.stopped) > 0
+			known := history.Unknown > 0 || len(r.api.stopped) > 0
 			if got.Outcome == stop.OutcomePaused && !known {
 				t.Errorf("paused without a call: %+v", got)
 			}
@@ -161,7 +161,7 @@ func FuzzGiveUp(f *testing.F) {
 	f.Add("as.refresh.stop.bulk", []byte(`{"Id":"r2","Region":"ap-guangzhou","AutoScalingGroupId":"asg-bbbbbbbb","Reason":"x"}`))
 	f.Add("as.refresh.stop", []byte(`{"Id":"r2","DryRun":null}`))
 	f.Add("as.refresh.stop", []byte("{"))
-	h := New(Config{Worker: "w", Registerer: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)}, nil, nil, &fakeLedger{})
+	h := New(Config{Worker: "w", Registerer: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)}, nil, nil, newFakeLedger())
 	f.Cleanup(h.Close)
 	f.Fuzz(func(t *testing.T, subject string, data []byte) {
 		m := stop.Message{Subject: subject, Data: data, Sequence: 9, Stored: time.Now()}

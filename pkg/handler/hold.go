@@ -26,8 +26,9 @@ type holds struct {
 	log     *slog.Logger
 	metrics *metrics
 
-	mu   sync.Mutex
-	open map[holdKey]*hold
+	mu    sync.Mutex
+	open  map[holdKey]*hold
+	fleet *stop.Hold
 }
 
 type holdKey struct{ account, action string }
@@ -56,6 +57,8 @@ func (h *holds) wait(account, action string) time.Duration {
 func (h *holds) waitLocked(k holdKey) time.Duration {
 	held := h.open[k]
 	switch {
+	case h.fleetLocked():
+		return fleetLook
 	case held == nil:
 		return 0
 	case held.probing:
@@ -134,6 +137,54 @@ func (h *holds) hold(k holdKey, a stop.Answer) {
 func (h *hold) rest() {
 	h.probing = false
 	h.next = time.Now().Add(h.interval)
+}
+
+// fleetLook is how long to wait before asking again whether the hold of the
+// whole fleet is over.
+const fleetLook = time.Second
+
+// setFleet tells of the hold of the whole fleet; nil: there is none.
+func (h *holds) setFleet(hold *stop.Hold) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	before := h.fleet
+	h.fleet = hold
+	switch {
+	case hold != nil && (before == nil || *before != *hold):
+		h.log.Warn("all calls are held; nothing is given up", "reason", hold.Reason, "by", hold.By, "until", hold.Until)
+	case hold == nil && before != nil:
+		h.log.Info("the hold of all calls was released", "reason", before.Reason)
+	}
+	h.fleetLocked()
+}
+
+// fleetLocked reports whether the hold of the whole fleet is in force. One
+// whose time is over ends here.
+func (h *holds) fleetLocked() bool {
+	if h.fleet != nil && !h.fleet.Until.IsZero() && time.Now().After(h.fleet.Until) {
+		h.log.Info("the hold of all calls is over", "reason", h.fleet.Reason, "until", h.fleet.Until)
+		h.fleet = nil
+	}
+	if h.fleet == nil {
+		h.metrics.hold.Set(0)
+		return false
+	}
+	h.metrics.hold.Set(1)
+	return true
+}
+
+// fleetErr says why the whole fleet makes no calls.
+func (h *holds) fleetErr() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case !h.fleetLocked():
+		return nil
+	case h.fleet.Until.IsZero():
+		return fmt.Errorf("all calls are held until somebody releases them: %s", h.fleet.Reason)
+	default:
+		return fmt.Errorf("all calls are held until %s: %s", h.fleet.Until.UTC().Format(time.RFC3339), h.fleet.Reason)
+	}
 }
 
 // err names the held accounts.

@@ -10,13 +10,15 @@ import (
 type saved string
 
 const (
-	savedDecided  saved = "decided"
-	savedPaused   saved = "already_paused"
-	savedEnded    saved = "ended"
-	savedNotLive  saved = "not_live"
-	savedRollback saved = "rollback"
-	savedExpired  saved = "expired"
-	savedDryRun   saved = "dry_run"
+	savedDecided   saved = "decided"
+	savedPaused    saved = "already_paused"
+	savedEnded     saved = "ended"
+	savedNotLive   saved = "not_live"
+	savedNotPaused saved = "not_paused"
+	savedRollback  saved = "rollback"
+	savedPolicy    saved = "policy"
+	savedExpired   saved = "expired"
+	savedDryRun    saved = "dry_run"
 )
 
 // How doubts about an earlier Stop were resolved.
@@ -33,6 +35,7 @@ type metrics struct {
 	ambiguous *prometheus.CounterVec
 	saved     *prometheus.CounterVec
 	breaker   *prometheus.GaugeVec
+	hold      prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -52,6 +55,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		breaker: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "andon_breaker_open", Help: "1 while an account is held because its credentials or permissions are refused.",
 		}, []string{"account", "cause"}),
+		hold: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "andon_hold", Help: "1 while the whole fleet is told to make no calls.",
+		}),
 	}
 	for _, l := range stop.Lanes() {
 		for _, s := range stop.Sources() {
@@ -64,9 +70,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	for _, r := range []string{resolvedPaused, resolvedRunning, resolvedEnded, resolvedUnknown} {
 		m.ambiguous.WithLabelValues(r)
 	}
-	for _, s := range []saved{savedDecided, savedPaused, savedEnded, savedNotLive, savedRollback, savedExpired, savedDryRun} {
+	for _, s := range []saved{savedDecided, savedPaused, savedEnded, savedNotLive, savedNotPaused, savedRollback, savedPolicy, savedExpired, savedDryRun} {
 		m.saved.WithLabelValues(string(s))
 	}
-	reg.MustRegister(m.requests, m.retries, m.ambiguous, m.saved, m.breaker)
+	reg.MustRegister(m.requests, m.retries, m.ambiguous, m.saved, m.breaker, m.hold)
 	return m
 }

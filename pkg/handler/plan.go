@@ -7,11 +7,11 @@ import (
 	"github.com/seed-a7c21902/andon/pkg/stop"
 )
 
-// Plan is the step that turns a request into a task. It gives a result itself
-// only where nothing was read and no task exists: what depends on the
-// activity is for Execute to say, because a request whose task is at work, be
-// it this message come again or another with the same id, would find its own
-// pause and take it for somebody else's.
+// Plan is the step that turns a request into a task, or one for several targets
+// into parts. It gives a result itself only where nothing was read and no task
+// exists: what depends on the activity is for Execute to say, because a request
+// whose task is at work, be it this message come again or another with the same
+// id, would find its own pause and take it for somebody else's.
 func (h *Handler) Plan(ctx context.Context, m stop.Message) stop.Verdict {
 	started := time.Now().UTC()
 	r, bad := h.decode(m, h.conf.Defaults)
@@ -19,13 +19,13 @@ func (h *Handler) Plan(ctx context.Context, m stop.Message) stop.Verdict {
 		h.metrics.requests.WithLabelValues(string(r.Lane), string(r.Source)).Inc()
 	}
 	t := stop.Task{
-		Request: r.ID, Sequence: r.Sequence, Target: r.Target(), Lane: r.Lane,
+		Request: r.ID, Sequence: r.Sequence, Action: r.Action, Mode: r.ResumeMode, Target: r.Target(), Lane: r.Lane,
 		Reason: r.Reason, RequestedBy: r.RequestedBy, Incident: r.Incident, Traceparent: r.Traceparent,
 		DryRun: r.DryRun, AllowRollback: r.AllowRollback,
 		RequestedAt: r.RequestedAt, NotAfter: r.NotAfter, StartedAt: started,
 	}
 	v := h.plan(ctx, m, r, t, bad)
-	if len(v.Results) == 0 {
+	if len(v.Results) == 0 || v.Bulk != nil {
 		return v
 	}
 	if settled, over := h.stands(ctx, t); over {
@@ -38,15 +38,10 @@ func (h *Handler) plan(ctx context.Context, m stop.Message, r stop.Request, t st
 	if bad != nil {
 		return h.unreadable(m, t, bad)
 	}
-	if r.Several() {
-		return h.refused(t, "Targets with more than one group and Selector are not served by this version; send one request for each group")
-	}
-	var err error
-	if t.Quota, err = h.api.Quota(r.Account, r.Region); err != nil {
-		if now := time.Now(); !h.api.Serves(r.Account) && now.Sub(m.Stored) < newcomers && now.Before(r.NotAfter) {
-			return stop.Verdict{Retry: jitter(newcomers / 3)}
+	if !r.Several() {
+		if v, over := h.mayBe(ctx, m, r, &t); over {
+			return v
 		}
-		return h.refused(t, err.Error())
 	}
 	result, err := h.ledger.Result(ctx, r.ID)
 	if err != nil {
@@ -55,7 +50,51 @@ func (h *Handler) plan(ctx context.Context, m stop.Message, r stop.Request, t st
 	if result != nil {
 		return h.settled(t, result)
 	}
-	return h.look(ctx, m, t)
+	if r.Several() {
+		return h.planSeveral(ctx, m, r, t)
+	}
+	return h.planOne(ctx, m, t)
+}
+
+// mayBe finds the quota of a request for one target, or says why there is none
+// and that the policy does not allow it.
+func (h *Handler) mayBe(ctx context.Context, m stop.Message, r stop.Request, t *stop.Task) (stop.Verdict, bool) {
+	why, wait := h.unserved(m, t.Target)
+	if wait && time.Now().Before(r.NotAfter) {
+		return stop.Verdict{Retry: jitter(newcomers / 3)}, true
+	}
+	if why == "" {
+		why = h.policy.place(r.Team, t.Target.Account, t.Target.Region)
+	}
+	if why != "" {
+		return h.refused(*t, why), true
+	}
+	t.Quota, _ = h.api.Quota(t.Target.Account, t.Target.Region)
+	names := map[string]string{}
+	if h.policy.byName(r.Team) {
+		var answer *stop.Answer
+		names, answer = h.names(ctx, *t, []string{t.Target.AutoScalingGroupID})
+		if answer != nil && time.Now().After(t.NotAfter) {
+			return h.ended(*t, stop.OutcomeExpired, "NotAfter passed before it was known whether the policy allows this group: "+say(answer)), true
+		}
+		if answer != nil {
+			return stop.Verdict{Retry: jitter(2 * time.Second)}, true
+		}
+	}
+	if why := h.policy.group(r.Team, t.Target.AutoScalingGroupID, names[t.Target.AutoScalingGroupID]); why != "" {
+		return h.refused(*t, why), true
+	}
+	return stop.Verdict{}, false
+}
+
+// unserved says why a target's account or region is not served here, if so, and
+// whether a worker that serves it may be about to come.
+func (h *Handler) unserved(m stop.Message, t stop.Target) (why string, wait bool) {
+	_, err := h.api.Quota(t.Account, t.Region)
+	if err == nil {
+		return "", false
+	}
+	return err.Error(), !h.api.Serves(t.Account) && time.Since(m.Stored) < newcomers
 }
 
 const (
@@ -69,13 +108,13 @@ const (
 	glance = 2 * time.Second
 )
 
-// look makes the task of a request, with the activity as it is now. Where the
+// planOne makes the task of a request, with the activity as it is now. Where the
 // API cannot be asked for a reason that is not the request's, it leaves the
 // reading to Execute, in whose queue each account waits for itself alone.
-func (h *Handler) look(ctx context.Context, m stop.Message, t stop.Task) stop.Verdict {
+func (h *Handler) planOne(ctx context.Context, m stop.Message, t stop.Task) stop.Verdict {
 	s := situation{task: t, now: time.Now()}
 	d := decide(s)
-	if d.next == doRead {
+	if d.next == doRead && h.regions.trouble(placeOf(t.Target)) == nil {
 		brief, cancel := context.WithTimeout(ctx, glance)
 		h.read(brief, &s)
 		cancel()
@@ -107,8 +146,13 @@ func (h *Handler) unreadable(m stop.Message, t stop.Task, bad *stop.Invalid) sto
 }
 
 func (h *Handler) refused(t stop.Task, why string) stop.Verdict {
-	r := h.result(t, stop.OutcomeRefused)
-	r.Message = why
+	return h.ended(t, stop.OutcomeRefused, why)
+}
+
+// ended answers a request without having asked the API.
+func (h *Handler) ended(t stop.Task, o stop.Outcome, why string) stop.Verdict {
+	r := h.result(t, o)
+	r.Message = stop.Clip(why, stop.MaxTextBytes)
 	return stop.Verdict{Results: []stop.Result{r}}
 }
 
@@ -117,7 +161,7 @@ func (h *Handler) refused(t stop.Task, why string) stop.Verdict {
 // somebody took an incident's number for the identity of two requests.
 func (h *Handler) settled(t stop.Task, result *stop.Result) stop.Verdict {
 	h.metrics.saved.WithLabelValues(string(savedDecided)).Inc()
-	log, group := h.conf.Log.With("request", t.Request), t.Target.AutoScalingGroupID
+	log, group := h.conf.Log.With("request", t.Key()), t.Target.AutoScalingGroupID
 	if group != "" && result.AutoScalingGroupID != "" && group != result.AutoScalingGroupID {
 		log.Warn("the id of a request was used before, for another group; nothing is done: give each request an id of its own",
 			"group", group, "decided_group", result.AutoScalingGroupID, "decided", result.Outcome)

@@ -25,6 +25,8 @@ type reader struct {
 
 	mu   sync.Mutex
 	open map[batchKey]*batch
+	// whole are the last readings of all that is live in a region.
+	whole map[batchKey]*batch
 }
 
 // batchKey is what reads must share to be one call. Reads by activity and
@@ -42,6 +44,10 @@ type batchKey struct {
 type batch struct {
 	ids  map[string]bool
 	done chan struct{}
+	// whole: all that is live in the region is read, not just ids.
+	whole bool
+	// begun is when the first call was made.
+	begun time.Time
 
 	// Set before done is closed.
 	answer stop.Answer
@@ -51,7 +57,7 @@ type batch struct {
 
 func newReader(api API, permits Permits, h *holds) *reader {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &reader{api: api, permits: permits, holds: h, ctx: ctx, cancel: cancel, open: make(map[batchKey]*batch)}
+	return &reader{api: api, permits: permits, holds: h, ctx: ctx, cancel: cancel, open: make(map[batchKey]*batch), whole: make(map[batchKey]*batch)}
 }
 
 func (r *reader) close() {
@@ -74,6 +80,72 @@ func (r *reader) read(ctx context.Context, q stop.Quota, t stop.Target, l stop.L
 		seen, _ = r.readShared(ctx, key, id)
 	}
 	return seen
+}
+
+// all reads the activities of many targets of one account and region, as read
+// does, with as few calls as that takes. A reading of the whole region that
+// somebody has begun within the last second will do.
+func (r *reader) all(ctx context.Context, q stop.Quota, targets []stop.Target, l stop.Lane) []reading {
+	if len(targets) == 0 {
+		return nil
+	}
+	readings := make([]reading, len(targets))
+	groups := 0
+	for _, t := range targets {
+		if t.RefreshActivityID == "" {
+			groups++
+		}
+	}
+	var found map[string]stop.Activity
+	var seen reading
+	if groups > stop.MaxGroupIDs {
+		found, seen = r.live(ctx, q, targets[0].Region, l)
+	}
+	var reads sync.WaitGroup
+	for i, t := range targets {
+		if t.RefreshActivityID != "" || found == nil {
+			reads.Go(func() { readings[i] = r.read(ctx, q, t, l) })
+			continue
+		}
+		readings[i] = seen
+		if a, ok := found[t.AutoScalingGroupID]; ok {
+			readings[i].activity = &a
+		}
+	}
+	reads.Wait()
+	return readings
+}
+
+// recently is how old a reading of a whole region may be for all and live.
+const recently = time.Second
+
+// live reads all activities of a region that are not over, by group; nil where
+// the reading says why it failed.
+func (r *reader) live(ctx context.Context, q stop.Quota, region string, l stop.Lane) (map[string]stop.Activity, reading) {
+	key := batchKey{quota: q, region: region, lane: l, byGroup: true}
+	r.mu.Lock()
+	b := r.whole[key]
+	if b == nil || !b.begun.IsZero() && time.Since(b.begun) > recently {
+		b = &batch{done: make(chan struct{}), whole: true}
+		r.whole[key] = b
+		r.group.Go(func() { r.send(key, b) })
+	}
+	r.mu.Unlock()
+	select {
+	case <-b.done:
+	case <-ctx.Done():
+		return nil, reading{held: time.Millisecond}
+	}
+	seen := reading{answer: b.answer, held: b.held, at: b.begun}
+	if b.held > 0 || !b.answer.OK() {
+		r.mu.Lock()
+		if r.whole[key] == b {
+			delete(r.whole, key) // ask again
+		}
+		r.mu.Unlock()
+		return nil, seen
+	}
+	return b.found, seen
 }
 
 // readShared reads together with whoever asks for the same key, and says
@@ -170,6 +242,12 @@ func (r *reader) take(key batchKey, b *batch, scope *stop.Scope) {
 	defer r.mu.Unlock()
 	if r.open[key] == b {
 		delete(r.open, key)
+	}
+	if b.begun.IsZero() {
+		b.begun = time.Now()
+	}
+	if b.whole {
+		return
 	}
 	switch ids := slices.Sorted(maps.Keys(b.ids)); {
 	case !key.byGroup:

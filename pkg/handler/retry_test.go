@@ -2,7 +2,6 @@ package handler
 
 import (
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
@@ -23,20 +22,4 @@ func TestDelaysHaveFullJitterAndABound(t *testing.T) {
 			t.Errorf("delay %d: mean %v, most %v of %v", n, mean, most, ceiling)
 		}
 	}
-}
-
-func TestRecentForgets(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRecent(settling)
-		r.add("asr-a")
-		time.Sleep(settling - 1)
-		if !r.has("asr-a") || r.has("asr-b") {
-			t.Error("within its time an activity is remembered, and no other")
-		}
-		time.Sleep(2 * time.Nanosecond)
-		r.add("asr-b")
-		if r.has("asr-a") || len(r.at) != 1 {
-			t.Error("after its time an activity is forgotten")
-		}
-	})
 }

@@ -3,7 +3,6 @@ package handler
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -29,12 +28,17 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
+	return newRigWith(t, Policy{})
+}
+
+func newRigWith(t *testing.T, policy Policy) *rig {
+	t.Helper()
 	r := &rig{
 		api:     &fakeAPI{shows: map[string]stop.Activity{}},
 		permits: &fakePermits{rate: 20, next: map[string]time.Time{}},
-		ledger:  &fakeLedger{histories: map[string]stop.History{}, results: map[string]*stop.Result{}, tasks: map[string]bool{}},
+		ledger:  newFakeLedger(),
 	}
-	r.Handler = New(Config{Worker: "w", Registerer: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)}, r.api, r.permits, r.ledger)
+	r.Handler = New(Config{Worker: "w", Policy: policy, Registerer: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)}, r.api, r.permits, r.ledger)
 	t.Cleanup(r.Close)
 	return r
 }
@@ -48,9 +52,11 @@ type fakeAPI struct {
 
 	mu       sync.Mutex
 	shows    map[string]stop.Activity // by group
+	groups   []stop.Group
 	asked    int
 	arrivals []time.Time
 	stopped  []stop.Target
+	resumed  []stop.Target
 	reads    []stop.Scope
 }
 
@@ -89,6 +95,26 @@ func (a *fakeAPI) Stop(_ context.Context, t stop.Target) stop.Answer {
 	a.stopped = append(a.stopped, t)
 	return answer
 }
+
+func (a *fakeAPI) Resume(_ context.Context, t stop.Target, _ stop.ResumeMode) stop.Answer {
+	answer := stop.Answer{Class: stop.ClassOK, RequestID: "req"}
+	if a.stop != nil {
+		answer = a.stop(t)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.arrivals = append(a.arrivals, time.Now())
+	a.resumed = append(a.resumed, t)
+	return answer
+}
+
+func (a *fakeAPI) Groups(context.Context, stop.GroupScope) (stop.GroupPage, stop.Answer) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return stop.GroupPage{Groups: a.groups, Total: len(a.groups)}, stop.Answer{Class: stop.ClassOK}
+}
+
+func (a *fakeAPI) Regions() []string { return []string{"ap-guangzhou", "ap-singapore"} }
 
 func (a *fakeAPI) Activities(_ context.Context, s stop.Scope) (stop.Page, stop.Answer) {
 	a.mu.Lock()
@@ -160,27 +186,96 @@ func (p *fakePermits) Acquire(ctx context.Context, action string, q stop.Quota, 
 
 func (p *fakePermits) Throttled(string, stop.Quota) {}
 
+func (p *fakePermits) Rate(string, stop.Quota) float64 { return float64(p.rate) }
+
 // fakeLedger keeps what the queue would.
 type fakeLedger struct {
 	begin  time.Duration // how long a note takes
 	stores bool          // a note also after its context has ended
+	check  time.Duration // how long a look at a note takes
 
 	mu        sync.Mutex
 	histories map[string]stop.History
 	results   map[string]*stop.Result
 	tasks     map[string]bool
+	calls     map[string]stop.Call // by place
+	manifests map[string]stop.Bulk
+	members   map[string][]stop.Member
+	control   map[string]controlled
+	told      []stop.Progress
 }
 
-func (l *fakeLedger) Result(_ context.Context, request string) (*stop.Result, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.results[request], nil
+type controlled struct {
+	data     []byte
+	revision uint64
 }
 
-func (l *fakeLedger) Planned(_ context.Context, request string) (bool, error) {
+func newFakeLedger() *fakeLedger {
+	return &fakeLedger{
+		histories: map[string]stop.History{}, results: map[string]*stop.Result{}, tasks: map[string]bool{}, calls: map[string]stop.Call{},
+		manifests: map[string]stop.Bulk{}, members: map[string][]stop.Member{}, control: map[string]controlled{},
+	}
+}
+
+func (l *fakeLedger) Result(_ context.Context, key string) (*stop.Result, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.tasks[request], nil
+	return l.results[key], nil
+}
+
+func (l *fakeLedger) Planned(_ context.Context, key string) (bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.tasks[key], nil
+}
+
+func (l *fakeLedger) Standing(_ context.Context, request string) (map[string]bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	names := map[string]bool{}
+	for key := range l.tasks {
+		if of, name := stop.SplitKey(key); of == request {
+			names[name] = true
+		}
+	}
+	for key := range l.results {
+		if of, name := stop.SplitKey(key); of == request {
+			names[name] = true
+		}
+	}
+	return names, nil
+}
+
+func (l *fakeLedger) Watch(ctx context.Context, request string, each func(stop.Result) bool) error {
+	seen := map[string]bool{}
+	for ctx.Err() == nil {
+		l.mu.Lock()
+		var found []stop.Result
+		for key, r := range l.results {
+			if of, name := stop.SplitKey(key); of == request && name != "" && !seen[key] {
+				seen[key] = true
+				found = append(found, *r)
+			}
+		}
+		l.mu.Unlock()
+		for _, r := range found {
+			if !each(r) {
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+func (l *fakeLedger) Tell(p stop.Progress) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.told = append(l.told, p)
+	return nil
 }
 
 func (l *fakeLedger) History(_ context.Context, key string) (stop.History, error) {
@@ -191,9 +286,35 @@ func (l *fakeLedger) History(_ context.Context, key string) (stop.History, error
 	return h, nil
 }
 
-var errStale = errors.New("stale")
+func (l *fakeLedger) Remember(_ context.Context, h *stop.History) error { return l.keep(h) }
 
-func (l *fakeLedger) Begin(ctx context.Context, h *stop.History) error {
+func (l *fakeLedger) keep(h *stop.History) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.histories[h.Key].Revision != h.Revision {
+		return stop.ErrLost
+	}
+	h.Revision++
+	l.histories[h.Key] = *h
+	return nil
+}
+
+func (l *fakeLedger) Call(ctx context.Context, t stop.Target) (stop.Call, error) {
+	select {
+	case <-ctx.Done():
+		return stop.Call{}, ctx.Err()
+	case <-time.After(l.check):
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c, ok := l.calls[stop.Call{Target: t}.Place()]
+	if !ok {
+		c.Target = t
+	}
+	return c, nil
+}
+
+func (l *fakeLedger) Begin(ctx context.Context, c *stop.Call) error {
 	select {
 	case <-ctx.Done():
 		if !l.stores {
@@ -201,18 +322,88 @@ func (l *fakeLedger) Begin(ctx context.Context, h *stop.History) error {
 		}
 	case <-time.After(l.begin):
 	}
-	return l.keep(h)
+	return l.note(c)
 }
 
-func (l *fakeLedger) keep(h *stop.History) error {
+func (l *fakeLedger) note(c *stop.Call) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.histories[h.Key].Revision != h.Revision {
-		return errStale
+	if l.calls[c.Place()].Revision != c.Revision {
+		return stop.ErrLost
 	}
-	h.Revision++
-	l.histories[h.Key] = *h
+	c.Revision++
+	c.StoredAt = time.Now()
+	l.calls[c.Place()] = *c
 	return nil
+}
+
+func (l *fakeLedger) Calls(context.Context) (all []stop.Call, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.calls {
+		if c.Key != "" {
+			all = append(all, c)
+		}
+	}
+	return all, nil
+}
+
+func (l *fakeLedger) Drop(_ context.Context, c stop.Call) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.calls[c.Place()].Revision == c.Revision {
+		l.calls[c.Place()] = stop.Call{Target: c.Target, Revision: c.Revision + 1}
+	}
+	return nil
+}
+
+func (l *fakeLedger) Manifest(_ context.Context, request string) (*stop.Bulk, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if b, ok := l.manifests[request]; ok {
+		return &b, nil
+	}
+	return nil, nil
+}
+
+func (l *fakeLedger) Settle(_ context.Context, b stop.Bulk, parts [][]stop.Member) (stop.Bulk, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for n, members := range parts {
+		l.members[fmt.Sprint(b.Task.Request, b.Digest, n)] = members
+	}
+	if stands, ok := l.manifests[b.Task.Request]; ok {
+		return stands, nil
+	}
+	l.manifests[b.Task.Request] = b
+	return b, nil
+}
+
+func (l *fakeLedger) Members(_ context.Context, b stop.Bulk, part int) ([]stop.Member, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.members[fmt.Sprint(b.Task.Request, b.Digest, part)]), nil
+}
+
+func (l *fakeLedger) Control(_ context.Context, key string, into any) (uint64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.control[key]
+	if c.revision == 0 {
+		return 0, nil
+	}
+	return c.revision, json.Unmarshal(c.data, into)
+}
+
+func (l *fakeLedger) SetControl(_ context.Context, key string, value any, revision uint64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.control[key].revision != revision {
+		return stop.ErrLost
+	}
+	data, err := json.Marshal(value)
+	l.control[key] = controlled{data, revision + 1}
+	return err
 }
 
 // settle does with a verdict what the queue does: store first.
@@ -223,10 +414,19 @@ func (l *fakeLedger) settle(t *testing.T, v stop.Verdict) stop.Verdict {
 			t.Errorf("the history is not stored: %v", err)
 		}
 	}
+	if v.Call != nil && !v.Final() {
+		_ = l.note(v.Call) // refused when another has called since
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := range v.Results {
-		l.results[v.Results[i].Request] = &v.Results[i]
+		key := v.Results[i].Key()
+		switch stands := l.results[key]; {
+		case stands == nil:
+			l.results[key] = &v.Results[i]
+		case stands.Outcome != v.Results[i].Outcome:
+			t.Errorf("%s has ended in two ways: %s, and then %s: %s", key, stands.Outcome, v.Results[i].Outcome, v.Results[i].Message)
+		}
 	}
 	return v
 }
@@ -250,10 +450,20 @@ func (r *rig) deliver(t *testing.T, task stop.Task) stop.Result {
 // fresh is a task whose activity was just seen RUNNING.
 func fresh(request string) stop.Task {
 	return stop.Task{
-		Request: request, Sequence: 1, Lane: stop.LaneNormal, Quota: quota,
+		Request: request, Sequence: 1, Action: stop.ActionStop, Lane: stop.LaneNormal, Quota: quota,
 		Target: stop.Target{Account: quota.Account, Region: "ap-guangzhou", AutoScalingGroupID: group, RefreshActivityID: activity},
 		Seen:   shows(stop.StatusRunning).activity, RequestedAt: time.Now(), StartedAt: time.Now(), NotAfter: time.Now().Add(10 * time.Minute),
 	}
+}
+
+// freshOf is one of many such tasks, for activities of their own.
+func freshOf(i int) stop.Task {
+	task := fresh(fmt.Sprintf("r%d", i))
+	task.Target.AutoScalingGroupID, task.Target.RefreshActivityID = fmt.Sprintf("asg-%08d", i), fmt.Sprintf("asr-%08d", i)
+	seen := *task.Seen
+	seen.AutoScalingGroupID, seen.RefreshActivityID = task.Target.AutoScalingGroupID, task.Target.RefreshActivityID
+	task.Seen = &seen
+	return task
 }
 
 func taskMessage(t *testing.T, task stop.Task) stop.Message {

@@ -59,10 +59,13 @@ bench-limiter: ## Measure the quota of many workers on one broker and on three; 
 bench-urgent: ## Measure how soon an urgent request is carried out behind 10,000 others
 	go test -run '^$$' -bench '^BenchmarkUrgentBehindBulk$$' -benchtime 1x -timeout 30m ./test/fleet
 
+bench-bulk: ## Measure a bulk of 10,000 groups, in one quota and in a hundred
+	go test -run '^$$' -bench '^BenchmarkBulk$$' -benchtime 1x -timeout 30m ./test/fleet
+
 golden: ## Rewrite the expected outputs of the tests
 	UPDATE=1 go test ./...
 
 clean: ## Remove what was built
 	rm -rf bin coverage.* *.test *.prof
 
-.PHONY: help build run test check race storm faults faults-short soak lint tidy fmt fuzz bench bench-limiter bench-urgent golden clean
+.PHONY: help build run test check race storm faults faults-short soak lint tidy fmt fuzz bench bench-limiter bench-urgent bench-bulk golden clean

@@ -15,9 +15,12 @@ type broker struct {
 	t testing.TB
 }
 
-func newBroker(t testing.TB, size int) *broker {
+func newBroker(t testing.TB, size int) *broker { t.Helper(); return newBrokerIn(t, size, "") }
+
+// newBrokerIn has its files in a directory.
+func newBrokerIn(t testing.TB, size int, dir string) *broker {
 	t.Helper()
-	b := &broker{Broker: harness.StartBroker(t, harness.BrokerConfig{Nodes: size}), t: t}
+	b := &broker{Broker: harness.StartBroker(t, harness.BrokerConfig{Nodes: size, Dir: dir}), t: t}
 	b.Prepare()
 	return b
 }

@@ -72,7 +72,7 @@ func flood(t testing.TB, js jetstream.JetStream) {
 	t.Helper()
 	var sent []jetstream.PubAckFuture
 	for i := range bulk {
-		f, err := js.PublishAsync(stop.RequestSubject(stop.LaneBulk), request("bulk", i), jetstream.WithStallWait(10*time.Second))
+		f, err := js.PublishAsync(stop.RequestSubject(stop.ActionStop, stop.LaneBulk), request("bulk", i), jetstream.WithStallWait(10*time.Second))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,7 +94,7 @@ func press(t testing.TB, js jetstream.JetStream, a *harness.API, i int) time.Dur
 	_, activity := names(i)
 	arrived := a.Await(activity)
 	begun := time.Now()
-	if _, err := js.Publish(t.Context(), stop.RequestSubject(stop.LaneUrgent), request("urgent", i)); err != nil {
+	if _, err := js.Publish(t.Context(), stop.RequestSubject(stop.ActionStop, stop.LaneUrgent), request("urgent", i)); err != nil {
 		t.Fatal(err)
 	}
 	select {

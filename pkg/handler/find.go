@@ -30,9 +30,6 @@ func (h *Handler) find(ctx context.Context, m stop.Message, r stop.Request, t st
 	if len(regions) == 0 {
 		regions, named = h.api.Regions(), false
 	}
-	if time.Now().After(r.NotAfter) {
-		return nil, h.ended(t, stop.OutcomeExpired, "NotAfter passed before the groups were listed"), true
-	}
 	if why, wait := h.unserved(m, stop.Target{Account: r.Selector.Account, Region: regions[0]}); wait {
 		return nil, stop.Verdict{Retry: jitter(newcomers / 3)}, true
 	} else if why != "" && !h.api.Serves(r.Selector.Account) {

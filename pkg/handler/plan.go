@@ -39,7 +39,7 @@ func (h *Handler) plan(ctx context.Context, m stop.Message, r stop.Request, t st
 		return h.unreadable(m, t, bad)
 	}
 	if !r.Several() {
-		if v, over := h.mayBe(ctx, m, r, &t); over {
+		if v, over := h.admit(ctx, m, r, &t); over {
 			return v
 		}
 	}
@@ -56,9 +56,9 @@ func (h *Handler) plan(ctx context.Context, m stop.Message, r stop.Request, t st
 	return h.planOne(ctx, m, t)
 }
 
-// mayBe finds the quota of a request for one target, or says why there is none
-// and that the policy does not allow it.
-func (h *Handler) mayBe(ctx context.Context, m stop.Message, r stop.Request, t *stop.Task) (stop.Verdict, bool) {
+// admit finds the quota of a request for one target. Where there is none, or the
+// policy does not allow the target, it ends the request.
+func (h *Handler) admit(ctx context.Context, m stop.Message, r stop.Request, t *stop.Task) (stop.Verdict, bool) {
 	why, wait := h.unserved(m, t.Target)
 	if wait && time.Now().Before(r.NotAfter) {
 		return stop.Verdict{Retry: jitter(newcomers / 3)}, true

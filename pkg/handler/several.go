@@ -21,6 +21,9 @@ func (h *Handler) planSeveral(ctx context.Context, m stop.Message, r stop.Reques
 	if err != nil {
 		return h.later(ctx, "cannot read the manifest", t.Request, err)
 	}
+	if b == nil && time.Now().After(t.NotAfter) {
+		return h.ended(t, stop.OutcomeExpired, fmt.Sprintf("NotAfter %s passed before it was settled which targets are meant", t.NotAfter.UTC().Format(time.RFC3339)))
+	}
 	if b == nil {
 		members, v, over := h.resolve(ctx, m, r, &t)
 		if over {

@@ -76,8 +76,6 @@ func (h *Handler) undoLater(ctx context.Context, m stop.Message, r stop.Request,
 	switch {
 	case err != nil:
 		return h.later(ctx, "cannot read the ledger", t.Request, err)
-	case time.Now().After(t.NotAfter):
-		return h.ended(t, stop.OutcomeExpired, fmt.Sprintf("NotAfter %s passed before request %s had its result", t.NotAfter.UTC().Format(time.RFC3339), r.Of))
 	case known || time.Since(m.Stored) < unheard:
 		return stop.Verdict{Retry: jitter(time.Second)}
 	default:
@@ -91,7 +89,7 @@ func (h *Handler) undoOne(ctx context.Context, m stop.Message, r stop.Request, t
 	if of.Outcome != stop.OutcomePaused {
 		return h.refused(t, notItsPause(r.Of, of))
 	}
-	if v, over := h.mayBe(ctx, m, r, &t); over {
+	if v, over := h.admit(ctx, m, r, &t); over {
 		return v
 	}
 	return h.planOne(ctx, m, t)

@@ -11,6 +11,9 @@
 // consumer cannot be acknowledged; it is dealt with in the same order and then
 // removed.
 //
+// What many hands store in one stream at the same time is stored together
+// (commit.go), each message still only where it may stand.
+//
 // The package never decides an outcome, never looks into a payload beyond
 // what the verdict says, and never loses the order above to be faster. Only
 // pkg/limiter shares its connection; JetStream's messages do not leave it.

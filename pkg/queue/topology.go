@@ -28,7 +28,10 @@ const (
 	resultsLife = 30 * 24 * time.Hour
 	// historyLife outlives the retries of a task by far.
 	historyLife = 7 * 24 * time.Hour
-	deadLife    = 90 * 24 * time.Hour
+	// manifestsLife outlives a request for several targets by far; afterwards its
+	// results say which these were.
+	manifestsLife = 8 * 24 * time.Hour
+	deadLife      = 90 * 24 * time.Hour
 	// permitsLife is only for keys of quotas that are used no more.
 	permitsLife = 24 * time.Hour
 	// callsLife is for marks of what was removed: what is paused is kept anew
@@ -147,7 +150,7 @@ func buckets(c Config) []jetstream.StreamConfig {
 	}{
 		{stop.BucketHistory, "what tasks have been through", 1, historyShare, historyLife},
 		{stop.BucketLimiter, "when the next call of each quota may be made", 64, permitsShare, permitsLife},
-		{stop.BucketManifests, "the targets of requests that mean several", 1, manifestsShare, resultsLife},
+		{stop.BucketManifests, "the targets of requests that mean several", 1, manifestsShare, manifestsLife},
 		{stop.BucketCalls, "the last call on each activity", 1, callsShare, callsLife},
 		{stop.BucketControl, "what the whole fleet goes by", 1, controlShare, 0},
 	} {
@@ -156,6 +159,9 @@ func buckets(c Config) []jetstream.StreamConfig {
 			MaxMsgsPerSubject: b.history, MaxBytes: c.bytes(b.share), MaxAge: b.life, Discard: jetstream.DiscardNew,
 			Storage: jetstream.FileStorage, Replicas: c.Replicas, AllowRollup: true, DenyDelete: true,
 			AllowDirect: direct(c),
+		}
+		if b.name == stop.BucketManifests {
+			s.Compression = jetstream.S2Compression // lists of much the same
 		}
 		s.AllowAtomicPublish = b.name != stop.BucketControl
 		all = append(all, s)

@@ -36,7 +36,7 @@ func TestAFreshBrokerGetsTheContractsStreams(t *testing.T) {
 			{"AS_REFRESH_RESULTS", "as.refresh.result.>", jetstream.LimitsPolicy, jetstream.DiscardNew, 30 * day, 1, true, 2 * time.Minute},
 			{"AS_REFRESH_DEAD", "as.refresh.dead.>", jetstream.LimitsPolicy, jetstream.DiscardOld, 90 * day, -1, false, time.Hour},
 			{"KV_as_refresh_history", "$KV.as_refresh_history.>", jetstream.LimitsPolicy, jetstream.DiscardNew, 7 * day, 1, false, 2 * time.Minute},
-			{"KV_as_refresh_manifests", "$KV.as_refresh_manifests.>", jetstream.LimitsPolicy, jetstream.DiscardNew, 30 * day, 1, false, 2 * time.Minute},
+			{"KV_as_refresh_manifests", "$KV.as_refresh_manifests.>", jetstream.LimitsPolicy, jetstream.DiscardNew, 8 * day, 1, false, 2 * time.Minute},
 			{"KV_as_refresh_calls", "$KV.as_refresh_calls.>", jetstream.LimitsPolicy, jetstream.DiscardNew, 90 * day, 1, false, 2 * time.Minute},
 			{"KV_as_refresh_control", "$KV.as_refresh_control.>", jetstream.LimitsPolicy, jetstream.DiscardNew, 0, 1, false, 2 * time.Minute},
 		} {

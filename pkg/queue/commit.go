@@ -3,7 +3,9 @@ package queue
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -58,6 +60,9 @@ type committer struct {
 // where many write the same things, each would be stored twice.
 const aloneFor = 2 * time.Second
 
+// hurriedTimeout is how long an answer is waited for by those in a hurry.
+const hurriedTimeout = time.Second
+
 // write is a message on its way into the stream. Its turn comes when another
 // has stored it, or when it is the one to store all that waits.
 type write struct {
@@ -103,11 +108,31 @@ func (c *committer) storeAll(ctx context.Context, msgs []*nats.Msg) []*write {
 	}
 	c.mu.Unlock()
 	for _, w := range writes {
-		if <-w.turn {
+		if c.await(w) {
 			c.lead(w)
 		}
 	}
 	return writes
+}
+
+// await waits until a message has been stored, or is to be stored by whoever
+// waits for it. One whose time is over before it is being stored is taken back.
+func (c *committer) await(w *write) (lead bool) {
+	select {
+	case lead = <-w.turn:
+		return lead
+	case <-w.ctx.Done():
+	}
+	c.mu.Lock()
+	i := slices.Index(c.waiting, w)
+	if i < 0 || len(w.turn) > 0 {
+		c.mu.Unlock()
+		return <-w.turn
+	}
+	c.waiting = slices.Delete(c.waiting, i, i+1)
+	c.mu.Unlock()
+	w.err = context.Cause(w.ctx)
+	return false
 }
 
 // lead stores all that waits, its own message first among it, and hands over to
@@ -123,13 +148,23 @@ func (c *committer) lead(own *write) {
 	c.mu.Lock()
 	batch := c.take()
 	c.mu.Unlock()
-	if together && c.commit(batch) != nil {
-		together = false
-		c.mu.Lock()
-		c.alone = time.Now().Add(aloneFor)
-		c.mu.Unlock()
+	var err error
+	if together {
+		err = c.commit(batch)
 	}
-	if !together {
+	switch {
+	case together && err == nil:
+	case silent(err):
+		// One by one they would wait for the same silence.
+		for _, w := range batch {
+			w.err = err
+		}
+	default:
+		if together {
+			c.mu.Lock()
+			c.alone = time.Now().Add(aloneFor)
+			c.mu.Unlock()
+		}
 		var singles sync.WaitGroup
 		for _, w := range batch {
 			singles.Go(func() { w.sequence, w.err = c.single(w) })
@@ -146,6 +181,11 @@ func (c *committer) lead(own *write) {
 	if c.leading = len(c.waiting) > 0; c.leading {
 		c.waiting[0].turn <- true
 	}
+}
+
+// silent reports whether the broker has not answered in time.
+func silent(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout)
 }
 
 // take is what fits into one batch. Under mu.
@@ -175,7 +215,11 @@ func (c *committer) single(w *write) (uint64, error) {
 // be after any answer that was lost.
 func (c *committer) commit(batch []*write) error {
 	id := nuid.Next()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(batch[0].ctx), storeTimeout)
+	patience := storeTimeout
+	if c.hurried {
+		patience = hurriedTimeout
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(batch[0].ctx), patience)
 	defer cancel()
 	for i, w := range batch {
 		m := &nats.Msg{Subject: w.msg.Subject, Header: nats.Header{}, Data: w.msg.Data}

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -138,5 +139,27 @@ func TestTasksAreFoundAfterEverybodyWasRestarted(t *testing.T) {
 	}})
 	if subject := receive(t, done, "the task"); !strings.HasSuffix(subject, ".bulk.r") {
 		t.Errorf("got %s", subject)
+	}
+}
+
+// Whoever waits behind others is not kept longer than its own time.
+func TestAMessageWhoseTimeIsOverIsTakenBack(t *testing.T) {
+	t.Parallel()
+	q := openQueue(t, startBroker(t))
+	into := q.into[stop.StreamResults]
+	into.leading = true // somebody who never comes to an end
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, w := range into.storeAll(over, messages(3, "late")) {
+		if !errors.Is(w.err, context.Canceled) {
+			t.Errorf("%v", w.err)
+		}
+	}
+	into.leading = false
+	if _, err := into.store(t.Context(), messages(1, "next")[0]); err != nil {
+		t.Error(err)
+	}
+	if n := left(t, q, stop.StreamResults); n != 1 {
+		t.Errorf("%d messages stand, want 1", n)
 	}
 }

@@ -23,6 +23,10 @@ const shortestRetry = time.Millisecond
 // it ends in time although the broker is away.
 const lastTries = 2 * time.Second
 
+// lastStore bounds it where the broker is there and does not answer, behind
+// others that wait for it too.
+const lastStore = 5 * time.Second
+
 // settle does what a verdict says: store, then acknowledge; or remember, then
 // give the message back for later. It is the only place that acknowledges.
 // What cannot be stored is tried again for as long as the delivery is ours;
@@ -31,7 +35,9 @@ const lastTries = 2 * time.Second
 func (q *Queue) settle(working context.Context, t *inHand, m stop.Message, v stop.Verdict) {
 	// A worker that is stopping still finishes what it has begun, unless the
 	// connection is over; with a broker in trouble it does not try for long.
-	ctx := q.over
+	ctx, cancel := context.WithCancel(q.over)
+	defer cancel()
+	defer context.AfterFunc(working, func() { time.AfterFunc(lastStore, cancel) })()
 	var trouble time.Time // when storing first failed
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		err := q.store(ctx, v)

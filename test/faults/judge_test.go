@@ -139,7 +139,7 @@ func readAll(ctx context.Context, js jetstream.JetStream, name string) (all []*j
 		return nil, 0, err
 	}
 	state := s.CachedInfo().State
-	for seq := max(state.FirstSeq, 1); seq <= state.LastSeq; seq++ {
+	for seq := uint64(1); seq <= state.LastSeq; seq++ {
 		m, err := getMsg(ctx, s, seq)
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):

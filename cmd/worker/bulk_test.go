@@ -62,16 +62,6 @@ func (r *rig) bulk(request string, within time.Duration) (map[string]published, 
 	return targets, done
 }
 
-// stops counts the calls of an action that took effect or did not.
-func (r *rig) calls(action string) (n int) {
-	for _, a := range r.sim.Arrivals() {
-		if a.Action == action {
-			n++
-		}
-	}
-	return n
-}
-
 func target(region string, i int) string {
 	g, _ := names(i)
 	return fmt.Sprintf(`{"Region":%q,"AutoScalingGroupId":%q}`, region, g)
@@ -132,23 +122,6 @@ func TestABulkHasAResultForEachTarget(t *testing.T) {
 		t.Errorf("in the middle: %+v", middle)
 	}
 	r.drained(10 * time.Second)
-}
-
-// drained waits until nothing is left in the queues.
-func (r *rig) drained(within time.Duration) {
-	r.t.Helper()
-	r.eventually(within, func() error {
-		for _, name := range []string{stop.StreamStop, stop.StreamResume, stop.StreamTasks, stop.StreamBulk} {
-			s, err := r.js.Stream(r.t.Context(), name)
-			if err != nil {
-				return err
-			}
-			if n := s.CachedInfo().State.Msgs; n > 0 {
-				return fmt.Errorf("%d messages are left in %s", n, name)
-			}
-		}
-		return nil
-	})
 }
 
 func TestASelectorMeansWhatMatchesAndIsLive(t *testing.T) {

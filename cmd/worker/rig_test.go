@@ -294,12 +294,11 @@ func (r *rig) missing(requests []string) (missing []string) {
 	return missing
 }
 
-// settled waits until nothing is left in the queues, and checks that each
-// request has one result.
-func (r *rig) settled(within time.Duration) {
+// drained waits until nothing is left in the queues.
+func (r *rig) drained(within time.Duration) {
 	r.t.Helper()
 	r.eventually(within, func() error {
-		for _, name := range []string{stop.StreamStop, stop.StreamTasks} {
+		for _, name := range []string{stop.StreamStop, stop.StreamResume, stop.StreamTasks, stop.StreamBulk} {
 			s, err := r.js.Stream(r.t.Context(), name)
 			if err != nil {
 				return err
@@ -310,6 +309,13 @@ func (r *rig) settled(within time.Duration) {
 		}
 		return nil
 	})
+}
+
+// settled waits until nothing is left in the queues, and checks that each
+// request has one result.
+func (r *rig) settled(within time.Duration) {
+	r.t.Helper()
+	r.drained(within)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for id, all := range r.results {
@@ -336,9 +342,12 @@ func (r *rig) dead(request string) (d stop.DeadLetter, ok bool) {
 	return d, true
 }
 
-func (r *rig) stops() (n int) {
+func (r *rig) stops() int { return r.calls(stop.ActionStop) }
+
+// calls counts the calls of an action, whether they took effect or not.
+func (r *rig) calls(action string) (n int) {
 	for _, a := range r.sim.Arrivals() {
-		if a.Action == stop.ActionStop {
+		if a.Action == action {
 			n++
 		}
 	}

@@ -217,12 +217,13 @@ func (a Account) ways() int {
 
 var teamPattern = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
-// policy checks the rules. Its numbers were refused as they were read, where
-// zero can be told from none.
+// maxGroups bounds max-groups: all groups that were paused of late stand in one
+// value of a bucket.
 const maxGroups = 5000
 
+// policy checks the rules. Its numbers were refused as they were read, where
+// zero can be told from none.
 func (k *check) policy() {
-	// All groups that were paused of late stand in one value of a bucket.
 	if k.Policy.MaxGroups > maxGroups {
 		k.under(keyPolicy+".max-groups")("is %d; at most %d can be counted, and for no limit leave it out", k.Policy.MaxGroups, maxGroups)
 	}

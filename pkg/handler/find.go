@@ -153,33 +153,15 @@ func (h *Handler) groups(ctx context.Context, q stop.Quota, l stop.Lane, scope s
 	}
 }
 
-func (h *Handler) groupPage(ctx context.Context, q stop.Quota, l stop.Lane, scope stop.GroupScope) (stop.GroupPage, *stop.Answer) {
-	unready, err := ready(ctx, h.api, h.holds, q.Account, stop.ActionGroups)
-	if unready != nil {
-		return stop.GroupPage{}, unready
-	}
-	var permit stop.Permit
-	if err == nil {
-		permit, err = h.permits.Acquire(ctx, stop.ActionGroups, q, l)
-	}
+func (h *Handler) groupPage(ctx context.Context, q stop.Quota, l stop.Lane, scope stop.GroupScope) (page stop.GroupPage, answer *stop.Answer) {
+	a, err := h.reader.ask(ctx, stop.ActionGroups, q, l, func() (a stop.Answer) {
+		page, a = h.api.Groups(ctx, scope)
+		return a
+	})
 	if err != nil {
-		return stop.GroupPage{}, &stop.Answer{Class: stop.ClassTransient, Message: err.Error(), Unsent: true}
+		return page, &stop.Answer{Class: stop.ClassTransient, Message: err.Error(), Unsent: true}
 	}
-	defer permit.Release()
-	pass, held := h.holds.enter(q.Account, stop.ActionGroups)
-	if held > 0 {
-		return stop.GroupPage{}, &stop.Answer{Class: stop.ClassTransient, Message: errHeld.Error(), Unsent: true}
-	}
-	if time.Now().After(permit.Until) {
-		h.holds.leave(pass, nil)
-		return stop.GroupPage{}, &stop.Answer{Class: stop.ClassTransient, Message: errVoid.Error(), Unsent: true}
-	}
-	page, answer := h.api.Groups(ctx, scope)
-	h.holds.leave(pass, &answer)
-	if answer.Class == stop.ClassThrottled {
-		h.permits.Throttled(stop.ActionGroups, q)
-	}
-	return page, failed(answer)
+	return page, failed(a)
 }
 
 // names looks up what groups are called, by their ids. Those that do not exist

@@ -202,37 +202,48 @@ func (r *reader) send(key batchKey, b *batch) {
 }
 
 // page makes one call. The first closes the batch, once it has its permit.
-func (r *reader) page(key batchKey, b *batch, scope *stop.Scope) (stop.Page, stop.Answer, time.Duration) {
-	account := key.quota.Account
-	unready, err := ready(r.ctx, r.api, r.holds, account, stop.ActionDescribe)
-	if unready != nil || err != nil {
+func (r *reader) page(key batchKey, b *batch, scope *stop.Scope) (page stop.Page, answer stop.Answer, held time.Duration) {
+	answer, err := r.ask(r.ctx, stop.ActionDescribe, key.quota, key.lane, func() (a stop.Answer) {
 		r.take(key, b, scope)
-		if unready != nil {
-			return stop.Page{}, *unready, 0
-		}
-		return stop.Page{}, stop.Answer{}, max(r.holds.wait(account, stop.ActionDescribe), time.Millisecond)
-	}
-	permit, err := r.permits.Acquire(r.ctx, stop.ActionDescribe, key.quota, key.lane)
-	r.take(key, b, scope)
+		page, a = r.api.Activities(r.ctx, *scope)
+		return a
+	})
+	r.take(key, b, scope) // also when no call was made
 	if err != nil {
-		// Only close ends a read's context.
-		return stop.Page{}, stop.Answer{}, time.Millisecond
+		return stop.Page{}, stop.Answer{}, max(r.holds.wait(key.quota.Account, stop.ActionDescribe), time.Millisecond)
+	}
+	return page, answer, 0
+}
+
+// ask makes a call that changes nothing, once there are credentials, a permit
+// and no hold. The error says why it was not made.
+func (r *reader) ask(ctx context.Context, action string, q stop.Quota, l stop.Lane, call func() stop.Answer) (stop.Answer, error) {
+	unready, err := ready(ctx, r.api, r.holds, q.Account, action)
+	if unready != nil {
+		return *unready, nil
+	}
+	if err != nil {
+		return stop.Answer{}, err
+	}
+	permit, err := r.permits.Acquire(ctx, action, q, l)
+	if err != nil {
+		return stop.Answer{}, err //nolint:wrapcheck // by the callers
 	}
 	defer permit.Release()
-	pass, held := r.holds.enter(account, stop.ActionDescribe)
+	pass, held := r.holds.enter(q.Account, action)
 	if held > 0 {
-		return stop.Page{}, stop.Answer{}, held
+		return stop.Answer{}, errHeld
 	}
 	if time.Now().After(permit.Until) {
 		r.holds.leave(pass, nil)
-		return stop.Page{}, stop.Answer{}, time.Millisecond
+		return stop.Answer{}, errVoid
 	}
-	page, answer := r.api.Activities(r.ctx, *scope)
+	answer := call()
 	r.holds.leave(pass, &answer)
 	if answer.Class == stop.ClassThrottled {
-		r.permits.Throttled(stop.ActionDescribe, key.quota)
+		r.permits.Throttled(action, q)
 	}
-	return page, answer, 0
+	return answer, nil
 }
 
 // take closes the batch to newcomers and says what it asks for. More groups

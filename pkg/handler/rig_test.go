@@ -84,19 +84,13 @@ func (a *fakeAPI) Ready(ctx context.Context, _ string) *stop.Answer {
 	return ready(ctx)
 }
 
-func (a *fakeAPI) Stop(_ context.Context, t stop.Target) stop.Answer {
-	answer := stop.Answer{Class: stop.ClassOK, RequestID: "req"}
-	if a.stop != nil {
-		answer = a.stop(t)
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.arrivals = append(a.arrivals, time.Now())
-	a.stopped = append(a.stopped, t)
-	return answer
-}
+func (a *fakeAPI) Stop(_ context.Context, t stop.Target) stop.Answer { return a.change(t, &a.stopped) }
 
 func (a *fakeAPI) Resume(_ context.Context, t stop.Target, _ stop.ResumeMode) stop.Answer {
+	return a.change(t, &a.resumed)
+}
+
+func (a *fakeAPI) change(t stop.Target, noted *[]stop.Target) stop.Answer {
 	answer := stop.Answer{Class: stop.ClassOK, RequestID: "req"}
 	if a.stop != nil {
 		answer = a.stop(t)
@@ -104,7 +98,7 @@ func (a *fakeAPI) Resume(_ context.Context, t stop.Target, _ stop.ResumeMode) st
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.arrivals = append(a.arrivals, time.Now())
-	a.resumed = append(a.resumed, t)
+	*noted = append(*noted, t)
 	return answer
 }
 

@@ -52,7 +52,7 @@ func (q *Queue) History(ctx context.Context, key string) (stop.History, error) {
 	if err := json.Unmarshal(entry.Value(), &h); err != nil {
 		return h, fmt.Errorf("decode history %s: %w", key, err)
 	}
-	h.Revision, h.StoredAt = entry.Revision(), entry.Created()
+	h.Revision = entry.Revision()
 	return h, nil
 }
 

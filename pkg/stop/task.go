@@ -146,10 +146,8 @@ type History struct {
 	// Last is the last answer to the task's own call, nil before the first.
 	Last *Answer `json:"Last,omitempty"`
 
-	// Key names the history in its bucket. StoredAt is when the broker stored it,
-	// by the broker's clock.
-	Key      string    `json:"-"`
-	StoredAt time.Time `json:"-"`
+	// Key names the history in its bucket.
+	Key string `json:"-"`
 	// Revision is where the history was stored; a writer whose revision is
 	// stale has lost the task to another worker. Zero: never stored.
 	Revision uint64 `json:"-"`

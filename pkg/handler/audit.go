@@ -116,7 +116,7 @@ func (h *Handler) countPart(ctx context.Context, found *stop.Paused, q stop.Quot
 	var mu sync.Mutex
 	var group errgroup.Group
 	group.SetLimit(auditAtOnce)
-	for i, seen := range h.reader.all(brief, q, targets, stop.LaneBulk) {
+	for i, seen := range h.reader.all(brief, auditEvery, q, targets, stop.LaneBulk) {
 		group.Go(func() error {
 			read := seen.held == 0 && seen.answer.OK()
 			stands := !read || seen.activity != nil && seen.activity.Status == stop.StatusManualPause

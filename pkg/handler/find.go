@@ -94,7 +94,7 @@ func (h *Handler) findIn(ctx context.Context, t stop.Task, s stop.Selector, regi
 			case <-time.After(jitter(500 * time.Millisecond)):
 			}
 		}
-		live, seen := h.reader.live(ctx, quota, region, t.Lane)
+		live, seen := h.reader.live(ctx, searchTime, quota, region, t.Lane)
 		if seen.held > 0 {
 			answer = &stop.Answer{Class: stop.ClassCredential, Message: "the API was not asked in time, or the account is held"}
 			continue

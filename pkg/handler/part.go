@@ -103,11 +103,9 @@ func (h *Handler) sight(ctx context.Context, p stop.Part, members []stop.Member)
 			ask = append(ask, t)
 		}
 	}
-	brief, cancel := context.WithTimeout(ctx, glance)
-	defer cancel()
 	var readings []reading
 	if serves && inTime && h.regions.trouble(placeOf(members[0].Target)) == nil {
-		readings = h.reader.all(brief, quota, ask, p.Of.Task.Lane)
+		readings = h.reader.all(ctx, glance, quota, ask, p.Of.Task.Lane)
 	}
 	for i := range targets {
 		s := &targets[i]

@@ -46,8 +46,9 @@ type batch struct {
 	done chan struct{}
 	// whole: all that is live in the region is read, not just ids.
 	whole bool
-	// begun is when the first call was made.
-	begun time.Time
+	// begun is when the first call was made, called when the one that has no answer
+	// yet; zero while there is none.
+	begun, called time.Time
 
 	// Set before done is closed.
 	answer stop.Answer
@@ -84,8 +85,10 @@ func (r *reader) read(ctx context.Context, q stop.Quota, t stop.Target, l stop.L
 
 // all reads the activities of many targets of one account and region, as read
 // does, with as few calls as that takes. A reading of the whole region that
-// somebody has begun within the last second will do.
-func (r *reader) all(ctx context.Context, q stop.Quota, targets []stop.Target, l stop.Lane) []reading {
+// somebody has begun within the last second will do; it may take as many calls, and
+// permits, as the region has pages, and is waited for as long as the API answers
+// each of them within patience. Other readings have patience for all.
+func (r *reader) all(ctx context.Context, patience time.Duration, q stop.Quota, targets []stop.Target, l stop.Lane) []reading {
 	if len(targets) == 0 {
 		return nil
 	}
@@ -98,12 +101,15 @@ func (r *reader) all(ctx context.Context, q stop.Quota, targets []stop.Target, l
 	}
 	var found map[string]stop.Activity
 	var seen reading
-	if groups > stop.MaxGroupIDs {
-		found, seen = r.live(ctx, q, targets[0].Region, l)
+	whole := groups > stop.MaxGroupIDs
+	if whole {
+		found, seen = r.live(ctx, patience, q, targets[0].Region, l)
 	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	var reads sync.WaitGroup
 	for i, t := range targets {
-		if t.RefreshActivityID != "" || found == nil {
+		if t.RefreshActivityID != "" || !whole {
 			reads.Go(func() { readings[i] = r.read(ctx, q, t, l) })
 			continue
 		}
@@ -120,8 +126,9 @@ func (r *reader) all(ctx context.Context, q stop.Quota, targets []stop.Target, l
 const recently = time.Second
 
 // live reads all activities of a region that are not over, by group; nil where
-// the reading says why it failed.
-func (r *reader) live(ctx context.Context, q stop.Quota, region string, l stop.Lane) (map[string]stop.Activity, reading) {
+// the reading says why it failed, or the API has not answered for longer than
+// patience.
+func (r *reader) live(ctx context.Context, patience time.Duration, q stop.Quota, region string, l stop.Lane) (map[string]stop.Activity, reading) {
 	key := batchKey{quota: q, region: region, lane: l, byGroup: true}
 	r.mu.Lock()
 	b := r.whole[key]
@@ -131,9 +138,7 @@ func (r *reader) live(ctx context.Context, q stop.Quota, region string, l stop.L
 		r.group.Go(func() { r.send(key, b) })
 	}
 	r.mu.Unlock()
-	select {
-	case <-b.done:
-	case <-ctx.Done():
+	if !r.comes(ctx, b, patience) {
 		return nil, reading{held: time.Millisecond}
 	}
 	seen := reading{answer: b.answer, held: b.held, at: b.begun}
@@ -146,6 +151,28 @@ func (r *reader) live(ctx context.Context, q stop.Quota, region string, l stop.L
 		return nil, seen
 	}
 	return b.found, seen
+}
+
+// comes waits for a batch, and gives up when a call of it goes unanswered for longer
+// than patience. Waiting for permits is no sign of trouble.
+func (r *reader) comes(ctx context.Context, b *batch, patience time.Duration) bool {
+	look := time.NewTicker(patience / 4)
+	defer look.Stop()
+	for {
+		select {
+		case <-b.done:
+			return true
+		case <-ctx.Done():
+			return false
+		case <-look.C:
+			r.mu.Lock()
+			called := b.called
+			r.mu.Unlock()
+			if !called.IsZero() && time.Since(called) > patience {
+				return false
+			}
+		}
+	}
 }
 
 // readShared reads together with whoever asks for the same key, and says
@@ -205,7 +232,9 @@ func (r *reader) send(key batchKey, b *batch) {
 func (r *reader) page(key batchKey, b *batch, scope *stop.Scope) (page stop.Page, answer stop.Answer, held time.Duration) {
 	answer, err := r.ask(r.ctx, stop.ActionDescribe, key.quota, key.lane, func() (a stop.Answer) {
 		r.take(key, b, scope)
+		r.calling(b, time.Now())
 		page, a = r.api.Activities(r.ctx, *scope)
+		r.calling(b, time.Time{})
 		return a
 	})
 	r.take(key, b, scope) // also when no call was made
@@ -213,6 +242,12 @@ func (r *reader) page(key batchKey, b *batch, scope *stop.Scope) (page stop.Page
 		return stop.Page{}, stop.Answer{}, max(r.holds.wait(key.quota.Account, stop.ActionDescribe), time.Millisecond)
 	}
 	return page, answer, 0
+}
+
+func (r *reader) calling(b *batch, since time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b.called = since
 }
 
 // ask makes a call that changes nothing, once there are credentials, a permit

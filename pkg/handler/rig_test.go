@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -49,6 +50,8 @@ type fakeAPI struct {
 	stop     func(stop.Target) stop.Answer
 	read     func(stop.Scope) *stop.Answer // nil: shows
 	accounts []string                      // served; none: all
+	page     int                           // activities on a page; zero: all
+	slow     time.Duration                 // before activities are shown
 
 	mu       sync.Mutex
 	shows    map[string]stop.Activity // by group
@@ -111,6 +114,7 @@ func (a *fakeAPI) Groups(context.Context, stop.GroupScope) (stop.GroupPage, stop
 func (a *fakeAPI) Regions() []string { return []string{"ap-guangzhou", "ap-singapore"} }
 
 func (a *fakeAPI) Activities(_ context.Context, s stop.Scope) (stop.Page, stop.Answer) {
+	<-time.After(a.slow)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.reads = append(a.reads, s)
@@ -124,6 +128,10 @@ func (a *fakeAPI) Activities(_ context.Context, s stop.Scope) (stop.Page, stop.A
 		page.Activities = append(page.Activities, activity)
 	}
 	page.Total = len(page.Activities)
+	if a.page > 0 {
+		slices.SortFunc(page.Activities, func(a, b stop.Activity) int { return strings.Compare(a.AutoScalingGroupID, b.AutoScalingGroupID) })
+		page.Activities = page.Activities[s.Offset:min(s.Offset+a.page, page.Total)]
+	}
 	return page, stop.Answer{Class: stop.ClassOK}
 }
 

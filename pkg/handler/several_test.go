@@ -210,3 +210,51 @@ func TestABulkEndsAlikeWhoeverDies(t *testing.T) {
 		})
 	}
 }
+
+// A region that has many pages takes many permits to read. It is read for all its
+// parts together, and waited for; its targets must not be looked at one by one.
+func TestARegionOfManyPagesIsReadAsAWhole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const groups, pages = 3000, 60
+		r := newRig(t)
+		r.world(groups)
+		r.api.page = groups / pages
+		p := newFleet(r, 1, 0)
+		p.publish("as.refresh.stop", `{"Id":"b","Region":"ap-guangzhou","DryRun":true,"Targets":`+list(count(groups)...)+`}`)
+		began := time.Now()
+		p.run(t)
+		if got := p.outcomes("b"); got[stop.OutcomeWouldPause] != groups {
+			t.Errorf("outcomes %v", got)
+		}
+		// This fleet has but one hand, so each part waits for a reading of its own.
+		const parts = groups / stop.PartSize
+		if reads := len(r.api.reads); reads > parts*pages {
+			t.Errorf("%d calls for %d parts of a region of %d pages", reads, parts, pages)
+		}
+		if took, most := time.Since(began), parts*pages*time.Second/20+10*time.Second; took > most {
+			t.Errorf("it took %v, want at most %v", took, most)
+		}
+	})
+}
+
+// Where the API does not answer, patience ends.
+func TestAReadingThatDoesNotComeIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.world(20)
+		r.api.slow = 10 * glance
+		began := time.Now()
+		var targets []stop.Target
+		for i := range 20 {
+			targets = append(targets, stop.Target{Account: "default", Region: "ap-guangzhou", AutoScalingGroupID: fmt.Sprintf("asg-%08d", i)})
+		}
+		for _, seen := range r.reader.all(t.Context(), glance, quota, targets, stop.LaneBulk) {
+			if seen.held == 0 || seen.activity != nil {
+				t.Fatalf("it was read: %+v", seen)
+			}
+		}
+		if took := time.Since(began); took > 2*glance {
+			t.Errorf("it took %v", took)
+		}
+	})
+}

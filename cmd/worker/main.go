@@ -13,6 +13,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+
+	"github.com/seed-a7c21902/andon/cmd/internal/build"
 )
 
 // What the process exits with.
@@ -39,8 +41,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		help(stdout)
 		return exitStopped
 	case ask == askedVersion:
-		b := buildInfo()
-		fmt.Fprintf(stdout, "worker %s commit %s %s\n", b.version, b.revision, b.goversion)
+		b := build.Info()
+		fmt.Fprintf(stdout, "worker %s commit %s %s\n", b.Version, b.Revision, b.GoVersion)
 		return exitStopped
 	case err != nil:
 		complain(stderr, err)

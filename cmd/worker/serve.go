@@ -15,6 +15,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/seed-a7c21902/andon/pkg/stop"
 )
 
 // Check is one condition of readiness. Fn says why the condition does not
@@ -127,6 +129,25 @@ func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// troubles are the checks that fail.
+func (s *server) troubles() []stop.Trouble {
+	s.mu.Lock()
+	checks := s.checks
+	s.mu.Unlock()
+	troubles := []stop.Trouble{}
+	for _, c := range checks {
+		if err := c.Fn(); err != nil {
+			troubles = append(troubles, stop.Trouble{Check: c.Name, Message: oneLine(err)})
+		}
+	}
+	if s.draining.Load() {
+		troubles = append(troubles, stop.Trouble{Check: "draining", Message: "the worker is stopping"})
+	}
+	return troubles
+}
+
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
+
 // report runs the checks.
 func (s *server) report() (string, bool) {
 	s.mu.Lock()
@@ -144,7 +165,7 @@ func (s *server) report() (string, bool) {
 	for _, c := range checks {
 		if err := c.Fn(); err != nil {
 			ok = false
-			fmt.Fprintf(&b, "[-]%s failed: %s\n", c.Name, strings.Join(strings.Fields(err.Error()), " "))
+			fmt.Fprintf(&b, "[-]%s failed: %s\n", c.Name, oneLine(err))
 			continue
 		}
 		fmt.Fprintf(&b, "[+]%s ok\n", c.Name)

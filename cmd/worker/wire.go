@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/seed-a7c21902/andon/cmd/internal/build"
 	"github.com/seed-a7c21902/andon/pkg/asapi"
 	"github.com/seed-a7c21902/andon/pkg/handler"
 	"github.com/seed-a7c21902/andon/pkg/limiter"
@@ -92,7 +93,20 @@ func work(ctx context.Context, c Config, getenv func(string) string, log *slog.L
 	if c.DryRun {
 		log.Warn("dry run: every request is answered and none is carried out, now or later")
 	}
-	log.Info("working", "worker", name, "version", buildInfo().version, "rate", c.Rate, "concurrency", c.Concurrency, "dry_run", c.DryRun)
+	log.Info("working", "worker", name, "version", build.Info().Version, "rate", c.Rate, "concurrency", c.Concurrency, "dry_run", c.DryRun)
+	self := stop.Worker{
+		Worker: name, Version: build.Info().Version, StartedAt: time.Now().UTC(), DryRun: c.DryRun, Simulated: c.Simulate,
+		Region: c.Region, Regions: c.Regions, Accounts: api.Accounts(), Endpoint: api.Endpoint(), Rate: c.Rate,
+	}
+	offList, err := q.Serve(self.Version, func() stop.Worker {
+		now := self
+		now.InHand, now.Troubles, now.Held, now.Granted = q.InHand(), web.troubles(), h.HeldAccounts(), permits.Granted()
+		return now
+	})
+	if err != nil {
+		return err
+	}
+	defer offList()
 	group.Go(func() error { q.WatchHold(ctx, h.SetHold); return nil })
 	group.Go(func() error { h.Audit(ctx); return nil })
 	group.Go(func() error {
@@ -131,7 +145,7 @@ func newAPI(ctx context.Context, c Config, getenv func(string) string, reg prome
 		return nil, nil, fmt.Errorf("%w: %w", errConfig, err)
 	}
 	api, err = asapi.New(asapi.Config{
-		Endpoint: c.Endpoint, Accounts: accounts, Regions: c.Regions, Concurrency: c.Concurrency, Version: buildInfo().version,
+		Endpoint: c.Endpoint, Accounts: accounts, Regions: c.Regions, Concurrency: c.Concurrency, Version: build.Info().Version,
 	}, reg, log)
 	if err != nil {
 		closeAll()

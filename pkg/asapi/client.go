@@ -109,17 +109,24 @@ func (c *Client) Quota(account, region string) (stop.Quota, error) {
 // Serves reports whether the account is among those configured.
 func (c *Client) Serves(account string) bool { return c.accounts[account] != nil }
 
+// Endpoint is the access endpoint, with "{region}" in it where each region has its
+// own.
+func (c *Client) Endpoint() string { return c.endpoint.scheme + "://" + c.endpoint.host }
+
+// Accounts are the names of those served here, sorted.
+func (c *Client) Accounts() []string { return slices.Sorted(maps.Keys(c.accounts)) }
+
 // Quotas are those known before any request has come: one for each account,
 // unless each region has its own.
 func (c *Client) Quotas() []stop.Quota {
 	var known []stop.Quota
-	for _, account := range slices.Sorted(maps.Keys(c.accounts)) {
+	for _, account := range c.Accounts() {
 		if !strings.Contains(c.endpoint.host, placeholder) {
-			known = append(known, stop.Quota{Account: account, Endpoint: c.endpoint.scheme + "://" + c.endpoint.host})
+			known = append(known, stop.Quota{Account: account, Endpoint: c.Endpoint()})
 			continue
 		}
 		for _, region := range c.conf.Regions {
-			known = append(known, stop.Quota{Account: account, Endpoint: c.endpoint.scheme + "://" + strings.ReplaceAll(c.endpoint.host, placeholder, region)})
+			known = append(known, stop.Quota{Account: account, Endpoint: strings.ReplaceAll(c.Endpoint(), placeholder, region)})
 		}
 	}
 	return known

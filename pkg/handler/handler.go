@@ -136,6 +136,9 @@ func (h *Handler) Close() { h.reader.close() }
 // refused, nil if none is.
 func (h *Handler) Credentials() error { return h.holds.err() }
 
+// HeldAccounts are those.
+func (h *Handler) HeldAccounts() []stop.HeldAccount { return h.holds.list() }
+
 // SetHold tells of the hold of the whole fleet; nil: there is none.
 func (h *Handler) SetHold(hold *stop.Hold) { h.holds.setFleet(hold) }
 

@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -187,18 +188,29 @@ func (h *holds) fleetErr() error {
 	}
 }
 
-// err names the held accounts.
-func (h *holds) err() error {
+// list names the held accounts.
+func (h *holds) list() []stop.HeldAccount {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var held []string
+	held := make([]stop.HeldAccount, 0, len(h.open))
 	for k, v := range h.open {
-		held = append(held, fmt.Sprintf("account %s is held since %s: %s refused with %s", k.account, v.since.UTC().Format(time.RFC3339), k.action, say(&v.answer)))
+		held = append(held, stop.HeldAccount{Account: k.account, Action: k.action, Since: v.since.UTC(), Answer: v.answer})
+	}
+	slices.SortFunc(held, func(a, b stop.HeldAccount) int {
+		return cmp.Or(cmp.Compare(a.Account, b.Account), cmp.Compare(a.Action, b.Action))
+	})
+	return held
+}
+
+// err says which accounts are held, and why.
+func (h *holds) err() error {
+	var held []string
+	for _, a := range h.list() {
+		held = append(held, fmt.Sprintf("account %s is held since %s: %s refused with %s", a.Account, a.Since.Format(time.RFC3339), a.Action, say(&a.Answer)))
 	}
 	if len(held) == 0 {
 		return nil
 	}
-	slices.Sort(held)
 	return errors.New(strings.Join(held, "; "))
 }
 

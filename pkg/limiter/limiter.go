@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -180,6 +181,19 @@ func (l *Limiter) Rate(action string, q stop.Quota) float64 {
 		return 0
 	}
 	return g.rate()
+}
+
+// Granted is the rate of every action and quota that this worker has used, or
+// announced: calls a second of the whole fleet, in no order.
+func (l *Limiter) Granted() []stop.Granted {
+	l.mu.Lock()
+	gates := maps.Clone(l.gates)
+	l.mu.Unlock()
+	all := make([]stop.Granted, 0, len(gates))
+	for key, g := range gates {
+		all = append(all, stop.Granted{Quota: key.quota, Action: key.action, Rate: g.rate()})
+	}
+	return all
 }
 
 // Announce makes q known, so that its metrics are there and its schedules are

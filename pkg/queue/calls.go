@@ -49,9 +49,9 @@ func (q *Queue) Begin(ctx context.Context, c *stop.Call) error {
 }
 
 // Calls lists the calls of the whole fleet that have not been dropped.
-func (q *Queue) Calls(ctx context.Context) ([]stop.Call, error) {
+func (r *reader) Calls(ctx context.Context) ([]stop.Call, error) {
 	var all []stop.Call
-	err := q.read(ctx, "KV_"+stop.BucketCalls, bucketPrefix(stop.BucketCalls)+">", func(msg jetstream.Msg) bool {
+	err := r.read(ctx, "KV_"+stop.BucketCalls, reading(bucketPrefix(stop.BucketCalls)+">"), func(msg jetstream.Msg) bool {
 		meta, err := msg.Metadata()
 		var c stop.Call
 		if err != nil || len(msg.Data()) == 0 || json.Unmarshal(msg.Data(), &c) != nil {

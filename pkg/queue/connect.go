@@ -185,17 +185,8 @@ func redacted(urls string) string {
 func dial(c Config, fail func(error)) (*nats.Conn, error) {
 	log := c.Log
 	var told atomic.Bool // why the broker cannot be reached, once each time
-	opts := []nats.Option{
-		nats.Name(c.Name),
-		nats.MaxReconnects(-1),
+	return connect(c,
 		nats.RetryOnFailedConnect(true),
-		nats.ReconnectWait(250 * time.Millisecond),
-		nats.ReconnectJitter(250*time.Millisecond, 250*time.Millisecond),
-		// What is published while the broker is away must fail here, not be
-		// sent later behind the back of a worker that has tried again.
-		nats.ReconnectBufSize(-1),
-		nats.PingInterval(10 * time.Second),
-		nats.MaxPingsOutstanding(2),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				log.Warn("connection to NATS lost", "error", err)
@@ -212,13 +203,28 @@ func dial(c Config, fail func(error)) (*nats.Conn, error) {
 		}),
 		nats.ClosedHandler(func(nc *nats.Conn) { fail(closed(nc.LastError())) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			if errors.Is(err, nats.ErrPermissionViolation) {
+			if errors.Is(err, nats.ErrPermissionViolation) && vital(err) {
 				fail(fmt.Errorf("%w: %w", ErrPermission, err))
 				return
 			}
 			log.Warn("NATS reports", "error", err)
 		}),
-	}
+	)
+}
+
+// connect makes a connection that outlives the broker's absence.
+func connect(c Config, more ...nats.Option) (*nats.Conn, error) {
+	opts := append([]nats.Option{
+		nats.Name(c.Name),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(250 * time.Millisecond),
+		nats.ReconnectJitter(250*time.Millisecond, 250*time.Millisecond),
+		// What is published while the broker is away must fail here, not be
+		// sent later behind the back of somebody who has tried again.
+		nats.ReconnectBufSize(-1),
+		nats.PingInterval(10 * time.Second),
+		nats.MaxPingsOutstanding(2),
+	}, more...)
 	if c.InboxPrefix != "" {
 		opts = append(opts, nats.CustomInboxPrefix(c.InboxPrefix))
 	}
@@ -275,6 +281,9 @@ func (q *Queue) Close() {
 	q.nc.SetClosedHandler(nil)
 	q.nc.Close()
 }
+
+// InHand is how many messages this worker holds.
+func (q *Queue) InHand() int { return int(q.inHand.Load()) }
 
 // Permits is the bucket for the limiter. Its reads are answered by the leader,
 // so that what was stored is found, with the time at which it was.

@@ -16,15 +16,19 @@ import (
 const holdLook = 30 * time.Second
 
 // Hold reads whether the whole fleet is to make no calls, nil if it may.
-func (q *Queue) Hold(ctx context.Context) (*stop.Hold, error) {
-	entry, err := q.buckets[stop.BucketControl].Get(ctx, stop.ControlHold)
+func (r *reader) Hold(ctx context.Context) (*stop.Hold, error) {
+	control, err := r.bucket(ctx, stop.BucketControl)
+	if err != nil {
+		return nil, err
+	}
+	entry, err := control.Get(ctx, stop.ControlHold)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the hold: %w", err)
 	}
-	return q.holdOf(entry.Value()), nil
+	return holdOf(entry.Value()), nil
 }
 
 // WatchHold tells set of the hold, now and whenever that changes, until ctx
@@ -35,8 +39,8 @@ func (q *Queue) WatchHold(ctx context.Context, set func(*stop.Hold)) {
 		hold, err := q.Hold(brief)
 		if err == nil {
 			set(hold)
-			err = q.watch(brief, "KV_"+stop.BucketControl, bucketPrefix(stop.BucketControl)+stop.ControlHold, func(msg jetstream.Msg) bool {
-				set(q.holdOf(msg.Data()))
+			err = q.watch(brief, "KV_"+stop.BucketControl, reading(bucketPrefix(stop.BucketControl)+stop.ControlHold), func(msg jetstream.Msg) bool {
+				set(holdOf(msg.Data()))
 				return true
 			})
 		}
@@ -50,7 +54,7 @@ func (q *Queue) WatchHold(ctx context.Context, set func(*stop.Hold)) {
 
 // holdOf reads a hold. One that cannot be read is one all the same: somebody
 // meant to stop the calls.
-func (q *Queue) holdOf(data []byte) *stop.Hold {
+func holdOf(data []byte) *stop.Hold {
 	if len(data) == 0 {
 		return nil // removed
 	}
@@ -63,8 +67,12 @@ func (q *Queue) holdOf(data []byte) *stop.Hold {
 
 // Control reads what stands under a key of the bucket of control, and where it
 // was stored; zero: nothing.
-func (q *Queue) Control(ctx context.Context, key string, into any) (revision uint64, err error) {
-	entry, err := q.buckets[stop.BucketControl].Get(ctx, key)
+func (r *reader) Control(ctx context.Context, key string, into any) (revision uint64, err error) {
+	control, err := r.bucket(ctx, stop.BucketControl)
+	if err != nil {
+		return 0, err
+	}
+	entry, err := control.Get(ctx, key)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return 0, nil
 	}
@@ -72,7 +80,7 @@ func (q *Queue) Control(ctx context.Context, key string, into any) (revision uin
 		return 0, fmt.Errorf("read %s: %w", key, err)
 	}
 	if err := json.Unmarshal(entry.Value(), into); err != nil {
-		q.conf.Log.Warn("what the fleet goes by cannot be read, and begins anew", "key", key, "error", err)
+		r.log.Warn("what the fleet goes by cannot be read, and begins anew", "key", key, "error", err)
 	}
 	return entry.Revision(), nil
 }

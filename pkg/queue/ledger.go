@@ -12,8 +12,12 @@ import (
 )
 
 // Planned reports whether there is a task with the key.
-func (q *Queue) Planned(ctx context.Context, key string) (bool, error) {
-	_, err := q.streams[stop.StreamTasks].GetLastMsgForSubject(ctx, stop.TaskClaim(key))
+func (r *reader) Planned(ctx context.Context, key string) (bool, error) {
+	tasks, err := r.stream(ctx, stop.StreamTasks)
+	if err != nil {
+		return false, err
+	}
+	_, err = tasks.GetLastMsgForSubject(ctx, stop.TaskClaim(key))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return false, nil
 	}
@@ -24,19 +28,23 @@ func (q *Queue) Planned(ctx context.Context, key string) (bool, error) {
 }
 
 // Result reads a result by its key, nil if there is none yet.
-func (q *Queue) Result(ctx context.Context, key string) (*stop.Result, error) {
-	msg, err := q.streams[stop.StreamResults].GetLastMsgForSubject(ctx, stop.ResultSubject(key))
+func (r *reader) Result(ctx context.Context, key string) (*stop.Result, error) {
+	results, err := r.stream(ctx, stop.StreamResults)
+	if err != nil {
+		return nil, err
+	}
+	msg, err := results.GetLastMsgForSubject(ctx, stop.ResultSubject(key))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read result of %s: %w", key, err)
 	}
-	var r stop.Result
-	if err := json.Unmarshal(msg.Data, &r); err != nil {
+	var result stop.Result
+	if err := json.Unmarshal(msg.Data, &result); err != nil {
 		return nil, fmt.Errorf("decode result of %s: %w", key, err)
 	}
-	return &r, nil
+	return &result, nil
 }
 
 // History reads what a task has been through; nothing yet is no error.

@@ -15,9 +15,9 @@ import (
 
 // Manifest reads which targets a request means, nil if that has not been
 // settled.
-func (q *Queue) Manifest(ctx context.Context, request string) (*stop.Bulk, error) {
+func (r *reader) Manifest(ctx context.Context, request string) (*stop.Bulk, error) {
 	var b stop.Bulk
-	found, err := q.value(ctx, stop.BucketManifests, request, &b)
+	found, err := r.value(ctx, stop.BucketManifests, request, &b)
 	if err != nil || !found {
 		return nil, err
 	}
@@ -78,8 +78,12 @@ func partKey(b stop.Bulk, part int) string {
 }
 
 // value reads what stands under a key of a bucket.
-func (q *Queue) value(ctx context.Context, bucket, key string, into any) (found bool, err error) {
-	entry, err := q.buckets[bucket].Get(ctx, key)
+func (r *reader) value(ctx context.Context, bucket, key string, into any) (found bool, err error) {
+	b, err := r.bucket(ctx, bucket)
+	if err != nil {
+		return false, err
+	}
+	entry, err := b.Get(ctx, key)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return false, nil
 	}

@@ -96,7 +96,7 @@ type Backlog struct {
 }
 
 // Backlog asks the broker what waits, by lane, for the whole fleet.
-func (q *Queue) Backlog(ctx context.Context) (map[stop.Lane]Backlog, error) {
+func (r *reader) Backlog(ctx context.Context) (map[stop.Lane]Backlog, error) {
 	lanes := make(map[stop.Lane]Backlog)
 	for _, l := range stop.Lanes() {
 		lanes[l] = Backlog{}
@@ -107,15 +107,15 @@ func (q *Queue) Backlog(ctx context.Context) (map[stop.Lane]Backlog, error) {
 	}{
 		{stop.StreamStop, stop.LaneOf}, {stop.StreamResume, stop.LaneOf}, {stop.StreamTasks, stop.TaskLane},
 	} {
-		if err := q.count(ctx, from.stream, from.laneOf, lanes); err != nil {
+		if err := r.count(ctx, from.stream, from.laneOf, lanes); err != nil {
 			return nil, err
 		}
 	}
 	return lanes, nil
 }
 
-func (q *Queue) count(ctx context.Context, stream string, laneOf func(string) stop.Lane, lanes map[stop.Lane]Backlog) error {
-	s, err := q.js.Stream(ctx, stream)
+func (r *reader) count(ctx context.Context, stream string, laneOf func(string) stop.Lane, lanes map[stop.Lane]Backlog) error {
+	s, err := r.js.Stream(ctx, stream)
 	if err != nil {
 		return fmt.Errorf("look up stream %s: %w", stream, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -17,28 +18,41 @@ import (
 // stream in order.
 const readAhead = 500
 
-// read hands every message that stands under a subject now to take, until it
-// wants no more.
-func (q *Queue) read(ctx context.Context, stream, subject string, take func(jetstream.Msg) bool) error {
-	info, err := q.streams[stream].Info(ctx, jetstream.WithSubjectFilter(subject))
-	if err != nil {
-		return fmt.Errorf("count messages of %s: %w", stream, err)
-	}
-	if len(info.State.Subjects) == 0 {
-		return nil
-	}
-	return q.watch(ctx, stream, subject, func(msg jetstream.Msg) bool {
+// reader reads what stands in the streams and buckets. It is what workers have in
+// common with those who only look.
+type reader struct {
+	js  jetstream.JetStream
+	log *slog.Logger
+	// stream and bucket look one up by its name.
+	stream func(ctx context.Context, name string) (jetstream.Stream, error)
+	bucket func(ctx context.Context, name string) (jetstream.KeyValue, error)
+}
+
+// reading says what is to be read of a stream: all that stands under subjects.
+func reading(subjects ...string) jetstream.OrderedConsumerConfig {
+	return jetstream.OrderedConsumerConfig{FilterSubjects: subjects, InactiveThreshold: time.Minute}
+}
+
+// read hands every message that is there now to take, in order, until it wants
+// no more.
+func (r *reader) read(ctx context.Context, stream string, what jetstream.OrderedConsumerConfig, take func(jetstream.Msg) bool) error {
+	return r.follow(ctx, stream, what, true, func(msg jetstream.Msg) bool {
 		meta, err := msg.Metadata()
 		return take(msg) && err == nil && meta.NumPending > 0
 	})
 }
 
-// watch hands every message that stands under a subject to take, and every one
-// that comes, in order, until it wants no more or ctx ends.
-func (q *Queue) watch(ctx context.Context, stream, subject string, take func(jetstream.Msg) bool) error {
-	cons, err := q.js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{subject}, InactiveThreshold: time.Minute,
-	})
+// watch hands every message that is there, and every one that comes, to take, in
+// order, until it wants no more or ctx ends.
+func (r *reader) watch(ctx context.Context, stream string, what jetstream.OrderedConsumerConfig, take func(jetstream.Msg) bool) error {
+	return r.follow(ctx, stream, what, false, take)
+}
+
+// follow does so; there may be nothing to take, and then a mere look is over.
+func (r *reader) follow(ctx context.Context, stream string, what jetstream.OrderedConsumerConfig, look bool, take func(jetstream.Msg) bool) error {
+	brief, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	cons, err := r.js.OrderedConsumer(brief, stream, what)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", stream, err)
 	}
@@ -47,9 +61,14 @@ func (q *Queue) watch(ctx context.Context, stream, subject string, take func(jet
 		return fmt.Errorf("read %s: %w", stream, err)
 	}
 	defer msgs.Stop()
+	if look && cons.CachedInfo().NumPending == 0 {
+		return nil
+	}
 	for {
 		msg, err := msgs.Next(jetstream.NextContext(ctx))
 		switch {
+		case ctx.Err() != nil && look:
+			return fmt.Errorf("read %s: %w", stream, context.Cause(ctx))
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, jetstream.ErrNoHeartbeat):
@@ -64,19 +83,20 @@ func (q *Queue) watch(ctx context.Context, stream, subject string, take func(jet
 
 // Watch tells each the results that the targets of a request have, and those
 // that they get, until it wants no more or ctx ends.
-func (q *Queue) Watch(ctx context.Context, request string, each func(stop.Result) bool) error {
-	err := q.watch(ctx, stop.StreamResults, stop.TargetResults(request), func(msg jetstream.Msg) bool {
-		var r stop.Result
-		if err := json.Unmarshal(msg.Data(), &r); err != nil {
-			q.conf.Log.Warn("a result cannot be read", "subject", msg.Subject(), "error", err)
+func (r *reader) Watch(ctx context.Context, request string, each func(stop.Result) bool) error {
+	return r.watch(ctx, stop.StreamResults, reading(stop.TargetResults(request)), r.results(each))
+}
+
+// results reads messages as results.
+func (r *reader) results(each func(stop.Result) bool) func(jetstream.Msg) bool {
+	return func(msg jetstream.Msg) bool {
+		var result stop.Result
+		if err := json.Unmarshal(msg.Data(), &result); err != nil {
+			r.log.Warn("a result cannot be read", "subject", msg.Subject(), "error", err)
 			return true
 		}
-		return each(r)
-	})
-	if err != nil {
-		return fmt.Errorf("follow the results of %s: %w", request, err)
+		return each(result)
 	}
-	return nil
 }
 
 // Standing lists the names of the targets of a request that have a task or a

@@ -47,9 +47,14 @@ const (
 // whoever asks has less time.
 const storeTimeout = 5 * time.Second
 
+// lookTimeout is that for a look at a consumer, which is repeated when it fails: a
+// broker that has only just started loses questions without a word.
+const lookTimeout = 1500 * time.Millisecond
+
 type topology struct {
+	*reader
+
 	nc      *nats.Conn
-	js      jetstream.JetStream
 	streams map[string]jetstream.Stream   // by name, those of buckets too
 	into    map[string]*committer         // by the name of the stream
 	buckets map[string]jetstream.KeyValue // by name
@@ -61,10 +66,16 @@ func newTopology(nc *nats.Conn, c Config) (*topology, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open JetStream: %w", err)
 	}
-	return &topology{
-		nc: nc, js: js, conf: c,
+	t := &topology{
+		nc: nc, conf: c,
 		streams: make(map[string]jetstream.Stream), into: make(map[string]*committer), buckets: make(map[string]jetstream.KeyValue),
-	}, nil
+	}
+	t.reader = &reader{
+		js: js, log: c.Log,
+		stream: func(_ context.Context, name string) (jetstream.Stream, error) { return t.streams[name], nil },
+		bucket: func(_ context.Context, name string) (jetstream.KeyValue, error) { return t.buckets[name], nil },
+	}
+	return t, nil
 }
 
 // Shares of the store. Together they are what a broker must be able to hold;

@@ -128,7 +128,9 @@ func (q *Queue) loop(ctx context.Context, s source, slots int, step stop.Step, w
 			p, err = newPuller(q.nc, s, slots)
 		}
 		if err == nil && time.Since(looked) >= q.conf.AckWait {
-			err = q.ensureConsumer(ctx, s)
+			brief, cancel := context.WithTimeout(ctx, lookTimeout)
+			err = q.ensureConsumer(brief, s)
+			cancel()
 			looked = time.Now()
 		}
 		if err == nil {

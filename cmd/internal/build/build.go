@@ -1,45 +1,37 @@
-package main
+// Package build says what a program was made from. It knows nothing else about it.
+package build
 
 import (
+	"cmp"
 	"runtime"
 	"runtime/debug"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
-// version may be stamped with -ldflags "-X main.version=…"; without it the
-// version is the module's.
+// version may be stamped with -ldflags "-X …/cmd/internal/build.version=…"; without
+// it the version is the module's.
 var version string
 
-// build says what this binary was made from.
-type build struct{ version, revision, goversion string }
+// Build is what a binary was made from.
+type Build struct{ Version, Revision, GoVersion string }
 
-func buildInfo() build {
-	b := build{version: version, revision: "unknown", goversion: runtime.Version()}
+// Info is what this binary was made from.
+func Info() Build {
+	b := Build{Version: version, Revision: "unknown", GoVersion: runtime.Version()}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		b.version = first(b.version, "unknown")
+		b.Version = cmp.Or(b.Version, "unknown")
 		return b
 	}
-	b.version = first(b.version, info.Main.Version, "unknown")
+	b.Version = cmp.Or(b.Version, info.Main.Version, "unknown")
 	modified := ""
 	for _, s := range info.Settings {
 		switch {
 		case s.Key == "vcs.revision":
-			b.revision = s.Value
+			b.Revision = s.Value
 		case s.Key == "vcs.modified" && s.Value == "true":
 			modified = "-modified"
 		}
 	}
-	b.revision += modified
+	b.Revision += modified
 	return b
-}
-
-// registerBuildInfo adds the metric that tells dashboards which build runs.
-func registerBuildInfo(reg prometheus.Registerer) {
-	b := buildInfo()
-	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "andon_build_info", Help: "Always 1; the labels say what this binary was made from.",
-		ConstLabels: prometheus.Labels{"version": b.version, "revision": b.revision, "goversion": b.goversion},
-	}, func() float64 { return 1 }))
 }

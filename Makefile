@@ -18,7 +18,7 @@ run: build ## Rehearse an incident against a simulated API; DEMO_EXIT=1 stops wh
 test: ## Run all tests
 	go test ./...
 
-check: lint tidy race storm faults-short ## Everything that must pass before a change is merged
+check: lint tidy race storm incident faults-short ## Everything that must pass before a change is merged
 	FUZZTIME=30s .ci/fuzz
 
 race: ## Run all tests in random order under the race detector
@@ -26,6 +26,9 @@ race: ## Run all tests in random order under the race detector
 
 storm: ## Simulate fleets in trouble, which is too much for the race detector
 	go test -count=1 ./pkg/limiter
+
+incident: ## Pause 5,000 groups by the command line: watched, interrupted, watched again and undone
+	go test -count=1 -run '^TestABulk' ./cmd/andon -groups 5000
 
 lint: ## Vet, format and lint, layers included
 	go vet ./... && go vet -tags hooks ./cmd/worker
@@ -62,10 +65,13 @@ bench-urgent: ## Measure how soon an urgent request is carried out behind 10,000
 bench-bulk: ## Measure a bulk of 10,000 groups, in one quota and in a hundred
 	go test -run '^$$' -bench '^BenchmarkBulk$$' -benchtime 1x -timeout 30m ./test/fleet
 
+docs: ## Make the manual pages and completions of andon anew
+	UPDATE=1 go test -count=1 -run '^TestManualPages' ./cmd/andon
+
 golden: ## Rewrite the expected outputs of the tests
 	UPDATE=1 go test ./...
 
 clean: ## Remove what was built
 	rm -rf bin coverage.* *.test *.prof
 
-.PHONY: help build run test check race storm faults faults-short soak lint tidy fmt fuzz bench bench-limiter bench-urgent bench-bulk golden clean
+.PHONY: help build run test check race storm incident faults faults-short soak lint tidy fmt fuzz bench bench-limiter bench-urgent bench-bulk docs golden clean

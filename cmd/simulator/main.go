@@ -31,9 +31,13 @@ const stopWithin = 5 * time.Second
 
 func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) }
 
+// mostGroups is how many groups have a number of five digits.
+const mostGroups = 99_999
+
 type options struct {
 	listen        string
 	scenario      string
+	moreGroups    int
 	control       bool
 	printScenario bool
 }
@@ -73,6 +77,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.SortFlags = false
 	flags.StringVar(&o.listen, "listen", "127.0.0.1:8089", "address to serve on, port 0 for any free one")
 	flags.StringVar(&o.scenario, "scenario", "", "scenario file; without one the built-in sample")
+	flags.IntVar(&o.moreGroups, "more-groups", 0, "so many groups more, asg-more00001 and so on in ap-guangzhou, whose refreshes run")
 	flags.BoolVar(&o.control, "control", false, "serve the unsigned endpoints under /_sim/ (default: on loopback only)")
 	flags.BoolVar(&o.printScenario, "print-scenario", false, "print the built-in sample as a file to start from, and exit")
 	flags.Usage = func() {
@@ -83,6 +88,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if o.moreGroups < 0 || o.moreGroups > mostGroups {
+		return o, fmt.Errorf("--more-groups %d: must be from 0 to %d", o.moreGroups, mostGroups)
 	}
 	host, _, err := net.SplitHostPort(o.listen)
 	if err != nil {
@@ -109,6 +117,7 @@ func (o options) load() (simulator.Scenario, error) {
 		sc = loaded
 	}
 	sc.Control = o.control
+	sc.More(o.moreGroups, "ap-guangzhou")
 	return sc, nil
 }
 

@@ -34,6 +34,7 @@ func TestRunExitCodes(t *testing.T) {
 		{"unknown flag", []string{"--nope"}, 2, "unknown flag"},
 		{"argument", []string{"serve"}, 2, `unexpected argument "serve"`},
 		{"listen without port", []string{"--listen", "here"}, 2, "--listen"},
+		{"fewer than no groups", []string{"--more-groups", "-1"}, 2, "--more-groups"},
 		{"no such file", []string{"--scenario", broken + "x"}, 2, "no such file"},
 		{"misspelt field", []string{"--scenario", broken}, 2, "Grups"},
 		{"address that cannot be had", []string{"--listen", "192.0.2.1:0"}, 1, "192.0.2.1"},

@@ -123,6 +123,16 @@ func Sample() Scenario {
 	return s
 }
 
+// More adds n groups to a region, each with a refresh that runs: asg-more00001 with
+// asr-more00001 and so on.
+func (s *Scenario) More(n int, region string) {
+	for i := range n {
+		number := fmt.Sprintf("more%05d", i+1)
+		s.Groups = append(s.Groups, Group{Region: region, ID: "asg-" + number, Name: number})
+		s.Activities = append(s.Activities, Activity{GroupID: "asg-" + number, ID: "asr-" + number, Status: Running})
+	}
+}
+
 // SampleYAML returns the file behind [Sample], to start an own scenario from.
 func SampleYAML() []byte { return bytes.Clone(sampleYAML) }
 

@@ -47,6 +47,16 @@ func Outcomes() []Outcome {
 	}
 }
 
+// Reached reports whether what was asked for is so now, whoever did it.
+func (o Outcome) Reached() bool {
+	switch o {
+	case OutcomePaused, OutcomeAlreadyPaused, OutcomeResumed, OutcomeWouldPause, OutcomeWouldResume:
+		return true
+	default:
+		return false
+	}
+}
+
 // ResultType is the CloudEvents type of a result.
 const ResultType = "as.refresh.stop.result"
 

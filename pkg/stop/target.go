@@ -33,6 +33,13 @@ func ValidAccount(s string) bool { return accountPattern.MatchString(s) }
 // ap-guangzhou or ap-shanghai-fsi. Whether the region exists, the API knows.
 func ValidRegion(s string) bool { return regionPattern.MatchString(s) }
 
+// Check says what is wrong with a target of a list, where only the group must be
+// named: the request or the worker fills in the account and the region.
+func (t Target) Check() *Invalid {
+	t.Account, t.Region = first(t.Account, DefaultAccount), first(t.Region, "ap-guangzhou")
+	return t.validate("")
+}
+
 func (t Target) validate(field string) *Invalid {
 	checks := []struct {
 		name, value, want string

@@ -19,7 +19,7 @@ test: ## Run all tests
 	go test ./...
 
 check: lint tidy race storm incident faults-short ## Everything that must pass before a change is merged
-	FUZZTIME=30s .ci/fuzz
+	FUZZTIME=20s .ci/fuzz
 
 race: ## Run all tests in random order under the race detector
 	go test $(RACE) -shuffle=on ./...

@@ -85,7 +85,7 @@ func TestControlNoNoteIsCaught(t *testing.T) {
 	w.ask(sized(5, 20))
 	w.asker.done()
 	w.settle(3 * time.Minute)
-	w.row.injected = end()
+	w.row.injected = end(0)
 	w.caught(time.Second, "wrong result", func() int { return w.row.wrong })
 }
 

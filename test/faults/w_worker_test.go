@@ -39,7 +39,8 @@ func TestW2AWorkerDiesAtAPointOfTheWay(t *testing.T) {
 			w.ask(n)
 			w.asker.done()
 			w.settle(5 * time.Minute)
-			w.row.workerKills = end()
+			w.row.workerKills = end(n)
+			w.crew[0].ready()
 			crashed, err := os.ReadDir(marks)
 			if err != nil {
 				t.Fatal(err)

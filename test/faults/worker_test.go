@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -215,9 +216,12 @@ func (m *worker) residentMB() float64 {
 }
 
 // kept has the process started again whenever a crash point has ended it. The
-// function ends that, and returns how often it was.
-func (m *worker) kept() (end func() int) {
-	over, ended, deaths := make(chan struct{}), make(chan struct{}), 0
+// function ends that, once that was so often or has not been for too long, and
+// returns how often it was. A crash comes after what the process did last: all may
+// be settled and the process about to die.
+func (m *worker) kept() (end func(due int) int) {
+	over, ended := make(chan struct{}), make(chan struct{})
+	var deaths atomic.Int32
 	go func() {
 		defer close(ended)
 		for {
@@ -230,11 +234,17 @@ func (m *worker) kept() (end func() int) {
 				m.w.t.Errorf("%s ended by itself with %d:\n%s", m.name, code, m.Log)
 				return
 			}
-			deaths++
 			m.start()
+			deaths.Add(1)
 		}
 	}()
-	end = sync.OnceValue(func() int { close(over); <-ended; return deaths })
-	m.w.t.Cleanup(func() { end() })
-	return end
+	stop := sync.OnceFunc(func() { close(over); <-ended })
+	m.w.t.Cleanup(stop)
+	return func(due int) int {
+		for deadline := time.Now().Add(10 * time.Second); int(deaths.Load()) < due && time.Now().Before(deadline); {
+			<-time.After(10 * time.Millisecond)
+		}
+		stop()
+		return int(deaths.Load())
+	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+	"github.com/nats-io/nats.go"
 
 	"github.com/seed-a7c21902/andon/pkg/simulator"
 	"github.com/seed-a7c21902/andon/test/harness"
@@ -207,4 +209,69 @@ func TestASelectorTellsHowManyGroupsItMeans(t *testing.T) {
 	s.types("y\n")
 	s.leaves(exitReached)
 	s.sees(fmt.Sprintf("SEL: %d groups", n))
+}
+
+// Anybody may tell progress, and what they tell must not act on the terminal; nor
+// must a narrow one be drawn over.
+func TestProgressThatIsForgedIsHarmless(t *testing.T) {
+	t.Parallel()
+	sc, _ := manyGroups(3)
+	d := newDesk(t, sc)
+	d.work(d.url(""), "--rate", "1")
+	d.must("hold", "--reason", "to have time")
+	d.must("stop", "asg-more00001", "asg-more00002", "--id", "FORGED")
+	s := d.sit("watch", "FORGED", "--no-color")
+	nc, err := nats.Connect(d.url(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	harness.Eventually(t, 20*time.Second, func() error {
+		if err := nc.Publish("as.refresh.progress.FORGED", []byte(`{"Total":2,"Quotas":[{"Account":"\u001b]0;owned\u0007\u001b[2J","Endpoint":"x","Total":2}]}`)); err != nil {
+			return err
+		}
+		if !strings.Contains(s.seen(), "owned") {
+			return fmt.Errorf("not drawn yet: %q", s.seen())
+		}
+		return nil
+	})
+	s.sees("all calls are held by alice")
+	if seen := s.seen(); strings.Contains(seen, "\x1b]") || strings.Contains(seen, "\x1b[2J") {
+		t.Errorf("it reaches the terminal: %q", seen)
+	}
+	s.types(interrupt)
+	s.leaves(exitInterrupted)
+}
+
+// A pipe that nobody writes to must not keep somebody from leaving.
+func TestAFileThatDoesNotComeCanBeLeft(t *testing.T) {
+	t.Parallel()
+	d := &desk{t: t, program: harness.Program(t, harness.Module+"/cmd/andon")}
+	d.env = []string{"ANDON_BY=alice"}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	c := exec.Command(d.program, "stop", "-f", "-")
+	c.Env, c.Stdin = d.env, r
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	left := make(chan struct{})
+	go func() { _ = c.Wait(); close(left) }() // how it ended is in ProcessState
+	// Before it listens to signals, one ends it too, but without a code.
+	harness.Eventually(t, 20*time.Second, func() error {
+		select {
+		case <-left:
+			return nil
+		case <-time.After(200 * time.Millisecond):
+			_ = c.Process.Signal(os.Interrupt)
+			return errors.New("it does not leave")
+		}
+	})
+	if code := c.ProcessState.ExitCode(); code != exitInterrupted {
+		t.Errorf("it ends with %d", code)
+	}
 }

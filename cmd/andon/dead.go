@@ -2,11 +2,14 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -54,8 +57,8 @@ func newDeadShow(s *session) *cobra.Command {
 	return &cobra.Command{
 		Use: "show REQUEST", Short: "Show the dead letters of a request, with what it asked for", Args: exactly(1),
 		RunE: coded(func(ctx context.Context, args []string) error {
-			if !stop.ValidID(args[0]) {
-				return usage("%q is no identity of a request: want letters, digits, - and _, at most 64", args[0])
+			if err := validID(args[0]); err != nil {
+				return err
 			}
 			letters, err := s.letters(ctx, args[0], nil)
 			switch {
@@ -109,12 +112,10 @@ all is left out, for it would end the same.`,
 						return err
 					}
 				}
-				if err := s.replay(ctx, again, rate); err != nil {
-					return err
-				}
+				err = s.replay(ctx, again, rate)
 			}
-			if err := list(s, again, replayColumns(dryRun)); err != nil {
-				return err
+			if shown := list(s, again, replayColumns(dryRun)); err != nil || shown != nil {
+				return cmp.Or(err, shown)
 			}
 			return ended(replayed(again, dryRun))
 		}),
@@ -211,8 +212,8 @@ func (s *session) letter(l queue.Letter) {
 	line("Stored", l.StoredAt.Local().Format(time.RFC3339))
 	line("Dead", l.DeadAt.Local().Format(time.RFC3339))
 	line("Worker", l.Worker)
-	for name, values := range l.Header {
-		line("Header", name+": "+strings.Join(values, ", "))
+	for _, name := range slices.Sorted(maps.Keys(l.Header)) {
+		line("Header", name+": "+strings.Join(l.Header[name], ", "))
 	}
 	payload := l.Data
 	var pretty bytes.Buffer
@@ -250,8 +251,8 @@ func (s *session) again(ctx context.Context, requests, filters []string) ([]repl
 	}
 	var all []replay
 	for _, request := range requests {
-		if request != "" && !stop.ValidID(request) {
-			return nil, usage("%q is no identity of a request: want letters, digits, - and _, at most 64", request)
+		if err := validID(request); request != "" && err != nil {
+			return nil, err
 		}
 		letters, err := s.letters(ctx, request, filters)
 		if err != nil {
@@ -273,21 +274,28 @@ func (s *session) again(ctx context.Context, requests, filters []string) ([]repl
 func (s *session) replay(ctx context.Context, all []replay, rate float64) error {
 	tick := time.NewTicker(time.Duration(float64(time.Second) / rate))
 	defer tick.Stop()
+	published := 0
 	for i := range all {
 		r := &all[i]
 		if r.Problem != "" {
 			continue
 		}
-		err := s.ask(ctx, func(ctx context.Context) error { return s.client.Publish(ctx, r.message) })
+		var err error
+		if published > 0 {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				err = ctx.Err()
+			}
+		}
+		if err == nil {
+			err = s.ask(ctx, func(ctx context.Context) error { return s.client.Publish(ctx, r.message) })
+		}
 		if err != nil {
-			return fmt.Errorf("after %s: %w; the same command goes on where it stopped and does nothing twice", count(i, "dead letter"), err)
+			return fmt.Errorf("after %s: %w; the same command goes on where it stopped and does nothing twice", count(published, "request"), err)
 		}
 		r.Published = true
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("after %s: %w; the same command goes on where it stopped and does nothing twice", count(i+1, "dead letter"), ctx.Err())
-		}
+		published++
 	}
 	return nil
 }
@@ -320,10 +328,14 @@ func replayColumns(dryRun bool) []column[replay] {
 		{head: "OF", field: "Of", cell: func(r replay) string { return r.Of }},
 		{head: "REQUEST", field: "Request", cell: func(r replay) string { return r.Request }},
 		{head: "STATE", field: "State", cell: func(r replay) string {
-			if r.Problem != "" {
+			switch {
+			case r.Problem != "":
 				return "left out: " + r.Problem
+			case !r.Published && !dryRun:
+				return "not yet"
+			default:
+				return done
 			}
-			return done
 		}, color: func(r replay) string {
 			if r.Problem != "" {
 				return fair

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 func newHold(s *session) *cobra.Command {
 	var h stop.Hold
 	var length time.Duration
+	var replace bool
 	c := &cobra.Command{
 		Use: "hold --reason TEXT", Short: "Have the whole fleet make no calls, until it is released",
 		Long: `Have all workers make no calls. Nothing is lost: requests are taken and wait, and end
@@ -25,27 +27,49 @@ by their NotAfter. What is paused stays paused.`,
 			switch {
 			case h.Reason == "":
 				return usage("--reason is required: whoever finds the fleet held must know why")
-			case length < 0:
-				return usage("--for %v: must not be negative", length)
+			case length != 0 && length < time.Second:
+				return usage("--for %v: must be at least 1s", length)
 			case length > 0:
 				h.Until = time.Now().Add(length).UTC().Truncate(time.Second)
 			}
 			h.By = cmp.Or(h.By, s.getenv("ANDON_BY"), whoami(s.getenv))
-			if err := s.ask(ctx, func(ctx context.Context) error { return s.client.SetHold(ctx, h) }); err != nil {
+			if err := s.ask(ctx, func(ctx context.Context) error { return s.hold(ctx, h, replace) }); err != nil {
 				return err
 			}
-			until := "until somebody releases them"
-			if !h.Until.IsZero() {
-				until = "until " + h.Until.Local().Format("15:04:05")
-			}
-			s.say("all calls are held %s: %s. Go on with: andon release", until, clean(h.Reason, ""))
+			s.say("all calls are held %s: %s. Go on with: andon release", until(h), clean(h.Reason, ""))
 			return s.heldBy(ctx, true)
 		}),
 	}
 	c.Flags().StringVar(&h.Reason, "reason", "", "why; shown by andon status and the readiness of the workers")
 	c.Flags().StringVar(&h.By, "by", "", "who holds, $ANDON_BY (default the user of this machine)")
+	c.Flags().BoolVar(&replace, "replace", false, "instead of a hold that is there")
 	c.Flags().DurationVar(&length, "for", 0, "end by itself after this time (default when it is released)")
 	return c
+}
+
+// hold stores a hold, and leaves one that is in force unless it is to be replaced:
+// whoever made that counts on it.
+func (s *session) hold(ctx context.Context, h stop.Hold, replace bool) error {
+	there, err := s.client.Hold(ctx)
+	if err != nil {
+		return err
+	}
+	over := there != nil && there.Past(time.Now())
+	err = s.client.SetHold(ctx, h, replace || over)
+	if !errors.Is(err, stop.ErrLost) {
+		return err
+	}
+	if there == nil {
+		return errors.New("somebody else holds all calls since just now; see andon status, and say --replace if yours is to count")
+	}
+	return fmt.Errorf("%s holds all calls already, %s: %s; say --replace if yours is to count instead", cmp.Or(there.By, "somebody"), until(*there), there.Reason)
+}
+
+func until(h stop.Hold) string {
+	if h.Until.IsZero() {
+		return "until somebody releases them"
+	}
+	return "until " + clock(h.Until)
 }
 
 func newRelease(s *session) *cobra.Command {
@@ -63,7 +87,7 @@ func newRelease(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if hold == nil {
+			if hold == nil || hold.Past(time.Now()) {
 				s.say("there was no hold")
 				return nil
 			}
@@ -94,8 +118,12 @@ func (s *session) heldBy(ctx context.Context, held bool) error {
 				heard++
 			}
 		}
-		if len(workers) == 0 || heard == len(workers) || ctx.Err() != nil {
-			s.say("%d of %s have heard", heard, count(len(workers), "worker"))
+		if len(workers) == 0 {
+			s.say("no worker answers; each that is started hears of it")
+			return nil
+		}
+		if heard == len(workers) || ctx.Err() != nil {
+			s.say("heard by %d of %s", heard, count(len(workers), "worker"))
 			if heard < len(workers) {
 				return failed(fmt.Errorf("%s did not hear of it within %v", count(len(workers)-heard, "worker"), heardWithin))
 			}

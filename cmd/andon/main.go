@@ -34,6 +34,8 @@ func main() {
 func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, release := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer release()
+	// A second signal does what it does to any process.
+	defer context.AfterFunc(ctx, release)()
 	s := &session{getenv: getenv, in: stdin, out: stdout, err: stderr}
 	defer s.close()
 	root := newRoot(s)
@@ -80,10 +82,11 @@ func (s *session) finish(ctx context.Context, command string, err error) int {
 		e = &exit{exitUsage, err}
 	}
 	switch {
-	case e.code == exitFailed && ctx.Err() != nil && errors.Is(err, errUnconfirmed):
-		e.code = exitInterrupted
 	case e.code == exitFailed && ctx.Err() != nil:
-		e = &exit{exitInterrupted, errors.New("interrupted")}
+		e = &exit{exitInterrupted, fmt.Errorf("interrupted: %w", e.err)}
+		if errors.Is(ctx.Err(), err) || e.err == nil {
+			e.err = errors.New("interrupted")
+		}
 	case e.code == exitFailed && errors.Is(err, context.DeadlineExceeded):
 		e.code = exitTimedOut
 	}

@@ -59,7 +59,7 @@ func TestEachRoleCanDoWhatItIsForAndIsToldWhatItMayNot(t *testing.T) {
 		{"observer", "stop asg-gamelive -r ap-singapore --id INC-4", exitFailed, `INC-4 was not published: NATS refuses a permission that is needed: nats: permissions violation: Permissions Violation for Publish to "as.refresh.stop"`},
 		{"observer", "resume INC-1", exitFailed, `"as.refresh.resume"`},
 		{"observer", "hold --reason look", exitFailed, `"$KV.as_refresh_control.hold"`},
-		{"operator", "hold --reason look", exitReached, "1 of 1 worker have heard"},
+		{"operator", "hold --reason look", exitReached, "heard by 1 of 1 worker"},
 		{"observer", "release", exitFailed, `"$KV.as_refresh_control.hold"`},
 		{"operator", "release", exitReached, "released"},
 		{"operator", "resume INC-1 --wait --id INC-5", exitReached, "resumed"},

@@ -13,7 +13,7 @@ import (
 )
 
 func newPlan(s *session) *cobra.Command {
-	a := &asking{action: stop.ActionStop, dryRun: true, wait: true}
+	a := &asking{action: stop.ActionStop, dryRun: true}
 	c := &cobra.Command{
 		Use: "plan [asg…]", Short: "Look what a stop would do, and change nothing",
 		Long: `Ask the workers what they would do if the same flags were given to andon stop: which
@@ -30,7 +30,7 @@ that is granted today.`,
 }
 
 func (a *asking) look(ctx context.Context, s *session, args []string) error {
-	r, err := a.request(s, args)
+	r, err := a.request(ctx, s, args)
 	if err != nil {
 		return err
 	}
@@ -38,34 +38,53 @@ func (a *asking) look(ctx context.Context, s *session, args []string) error {
 	if err := a.publish(ctx, s, r); err != nil {
 		return err
 	}
-	end, err := s.follow(ctx, r.ID, followed{timeout: a.timeout})
+	end, err := s.follow(ctx, r.ID, followed{dry: true, timeout: a.timeout})
 	if err != nil {
 		return err
 	}
 	if published.Sub(end.whole.RequestedAt) > time.Minute {
 		s.say("%s was asked for %s ago already; this is what was found then", r.ID, long(time.Since(end.whole.RequestedAt)))
 	}
-	if err := list(s, end.rows(), resultColumns()); err != nil {
+	f := a.forecast(ctx, s, end)
+	if s.output == formatJSON {
+		f.Results = end.rows()
+		err = printJSON(s, f)
+	} else {
+		err = list(s, end.rows(), resultColumns())
+	}
+	if err != nil {
 		return err
 	}
-	s.say("%s", a.estimate(ctx, s, end))
+	s.say("%s", f)
 	return ended(end.code())
 }
 
-// estimate is how many groups would be paused, and how long that takes: calls are
-// bound by the quota of their account and endpoint, and the slowest counts.
-func (a *asking) estimate(ctx context.Context, s *session, end *ending) string {
-	would := end.counts[stop.OutcomeWouldPause]
-	if would == 0 {
-		return "nothing would be paused"
-	}
-	summary := count(would, "group") + " would be paused"
-	if rest := end.total - would; rest > 0 {
-		summary += fmt.Sprintf(", and %d not", rest)
+// forecast is what a stop would do.
+type forecast struct {
+	// WouldPause counts the groups that would be paused, Others those that would not.
+	WouldPause int `json:"WouldPause"`
+	Others     int `json:"Others"`
+	// Seconds is how long that would take at the Rate that is granted at present to
+	// the slowest of the Quotas; missing where that is not known.
+	Seconds float64       `json:"Seconds,omitempty"`
+	Rate    float64       `json:"Rate,omitempty"`
+	Quotas  int           `json:"Quotas"`
+	Unknown string        `json:"Unknown,omitempty"`
+	Results []stop.Result `json:"Results"`
+}
+
+// forecast counts what would be paused, and how long that takes: calls are bound by
+// the quota of their account and endpoint, and the slowest counts.
+func (a *asking) forecast(ctx context.Context, s *session, end *ending) forecast {
+	f := forecast{WouldPause: end.counts[stop.OutcomeWouldPause]}
+	f.Others = end.total - f.WouldPause
+	if f.WouldPause == 0 {
+		return f
 	}
 	var workers []stop.Worker
 	if err := s.ask(ctx, func(ctx context.Context) (err error) { workers, err = s.client.Workers(ctx); return err }); err != nil || len(workers) == 0 {
-		return summary + "; how long that takes is not known, because no worker could be asked"
+		f.Unknown = "no worker could be asked"
+		return f
 	}
 	stops := make(map[stop.Quota]int)
 	for _, r := range end.rows() {
@@ -73,22 +92,37 @@ func (a *asking) estimate(ctx context.Context, s *session, end *ending) string {
 			stops[quotaOf(workers[0], r.Account, r.Region)]++
 		}
 	}
-	var slowest time.Duration
-	var at float64
+	f.Quotas = len(stops)
 	for q, n := range stops {
 		rate := granted(workers, q)
 		if rate <= 0 {
-			return summary + fmt.Sprintf("; account %s makes no calls at present, see andon status", q.Account)
+			f.Seconds, f.Rate, f.Unknown = 0, 0, fmt.Sprintf("account %s makes no calls at present, see andon status", q.Account)
+			return f
 		}
-		if d := time.Duration(math.Ceil(float64(n) / rate * float64(time.Second))); d > slowest {
-			slowest, at = d, rate
+		if seconds := float64(n) / rate; seconds > f.Seconds {
+			f.Seconds, f.Rate = seconds, rate
 		}
+	}
+	return f
+}
+
+// String says it in a sentence.
+func (f forecast) String() string {
+	if f.WouldPause == 0 {
+		return "nothing would be paused"
+	}
+	text := count(f.WouldPause, "group") + " would be paused"
+	if f.Others > 0 {
+		text += fmt.Sprintf(", and %d not", f.Others)
+	}
+	if f.Unknown != "" {
+		return text + "; how long that takes is not known: " + f.Unknown
 	}
 	took := "less than a second"
-	if slowest >= time.Second {
-		took = "about " + long(slowest)
+	if f.Seconds >= 1 {
+		took = "about " + long(time.Duration(f.Seconds*float64(time.Second)))
 	}
-	return fmt.Sprintf("%s; it would take %s at the %.4g calls a second that are granted at present to %s", summary, took, at, each(len(stops)))
+	return fmt.Sprintf("%s; it would take %s at the %.4g calls a second that are granted at present to %s", text, took, f.Rate, each(f.Quotas))
 }
 
 func each(quotas int) string {

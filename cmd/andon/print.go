@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -33,7 +34,7 @@ func list[T any](s *session, rows []T, columns []column[T]) error {
 		return printJSON(s, rows)
 	case formatJSONL:
 		for _, r := range rows {
-			if err := printLine(s, r); err != nil {
+			if err := printJSON(s, r); err != nil {
 				return err
 			}
 		}
@@ -45,26 +46,35 @@ func list[T any](s *session, rows []T, columns []column[T]) error {
 	}
 }
 
+// printJSON writes a value: in lines that are indented, or in one.
 func printJSON(s *session, v any) error {
-	enc := json.NewEncoder(s.out)
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	if s.output == formatJSON {
 		enc.SetIndent("", "  ")
 	}
-	if err := enc.Encode(v); err != nil {
+	err := enc.Encode(v)
+	if err == nil {
+		_, err = s.out.Write(escapeC1(b.Bytes()))
+	}
+	if err != nil {
 		return failed(fmt.Errorf("write the output: %w", err))
 	}
 	return nil
 }
 
-// printLine writes one JSON object as a line.
-func printLine(s *session, v any) error {
-	enc := json.NewEncoder(s.out)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return failed(fmt.Errorf("write the output: %w", err))
+// escapeC1 escapes in JSON what encoding/json does not, and terminals act on.
+func escapeC1(text []byte) []byte {
+	var b bytes.Buffer
+	for _, r := range string(text) {
+		if r >= 0x7f && r <= 0x9f {
+			fmt.Fprintf(&b, `\u%04x`, r)
+			continue
+		}
+		b.WriteRune(r)
 	}
-	return nil
+	return b.Bytes()
 }
 
 func printCSV[T any](w io.Writer, rows []T, columns []column[T]) error {
@@ -80,7 +90,7 @@ func printCSV[T any](w io.Writer, rows []T, columns []column[T]) error {
 	}
 	write(func(c column[T]) string { return c.field })
 	for _, r := range rows {
-		write(func(c column[T]) string { return formula(c.cell(r)) })
+		write(func(c column[T]) string { return clean(formula(c.cell(r)), "\n\t\r") })
 	}
 	out.Flush()
 	if err := out.Error(); err != nil {

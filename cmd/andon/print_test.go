@@ -26,6 +26,9 @@ func printing(out io.Writer, output string, env ...string) *session {
 				return env[i+1]
 			}
 		}
+		if name == "TERM" {
+			return "xterm"
+		}
 		return ""
 	}
 	return &session{getenv: getenv, in: strings.NewReader(""), out: out, err: io.Discard, output: output}

@@ -102,3 +102,23 @@ func TestSecretsDoNotComeByFlag(t *testing.T) {
 		t.Errorf("it ends with %d: %s%s", o.code, o.out, o.err)
 	}
 }
+
+func TestAHoldWhoseTimeIsOverIsNone(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, simulator.Sample())
+	d.work(d.url(""))
+	d.publish("$KV.as_refresh_control.hold", `{"Reason":"long ago","By":"bob","Until":"2020-01-01T00:00:00Z"}`)
+	if o := d.must("status"); strings.Contains(o.out, "HELD") {
+		t.Errorf("the status shows it:\n%s", o.out)
+	}
+	if o := d.must("release"); !strings.Contains(o.err, "there was no hold") {
+		t.Errorf("it is released: %s", o.err)
+	}
+	if o := d.must("hold", "--reason", "now"); !strings.Contains(o.err, "heard by 1 of 1 worker") {
+		t.Errorf("it stands in the way of another: %s", o.err)
+	}
+	if o := d.andon("hold", "--reason", "mine", "--by", "carol"); o.code != exitFailed || !strings.Contains(o.err, "alice holds all calls already") {
+		t.Errorf("the hold of somebody else is replaced: %d %s", o.code, o.err)
+	}
+	d.must("hold", "--reason", "mine", "--by", "carol", "--replace")
+}

@@ -2,9 +2,9 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -30,7 +30,7 @@ type asking struct {
 	maxTargets                 int
 	reason, incident, by, team string
 	urgent, rollback, dryRun   bool
-	mode, notAfter             string
+	mode, notAfter, of         string
 
 	yes, wait bool
 	timeout   time.Duration
@@ -57,18 +57,32 @@ func (a *asking) who(set *pflag.FlagSet) {
 	set.StringVar(&a.by, "by", "", "who asks, $ANDON_BY (default the user of this machine)")
 	set.StringVar(&a.team, "team", "", "publish below this token, where the broker gives each team its own, $ANDON_TEAM")
 	set.StringVar(&a.notAfter, "not-after", "", "no call later than this: a time such as 2026-11-23T04:05:06Z, or a duration such as 10m (default 30m)")
-	set.DurationVar(&a.timeout, "timeout", 0, "wait for results no longer than this; the request goes on (default without end)")
+	waitFor(set, &a.timeout)
+}
+
+// waitFor is the flag for how long somebody waits.
+func waitFor(set *pflag.FlagSet, timeout *time.Duration) {
+	set.DurationVar(timeout, "timeout", 0, "wait for results no longer than this; the request goes on (default without end)")
 }
 
 // request makes a request of the flags and arguments.
-func (a *asking) request(s *session, args []string) (stop.Request, error) {
+func (a *asking) request(ctx context.Context, s *session, args []string) (stop.Request, error) {
 	r := stop.Request{
 		ID: cmp.Or(a.id, a.newID()), Account: a.account, MaxTargets: a.maxTargets,
 		Reason: a.reason, Incident: a.incident, RequestedBy: cmp.Or(a.by, s.getenv("ANDON_BY"), whoami(s.getenv)),
 		DryRun: a.dryRun, AllowRollback: a.rollback, ResumeMode: stop.ResumeMode(strings.ToUpper(a.mode)),
 	}
-	if a.id != "" && !stop.ValidID(a.id) {
-		return r, usage("--id %q: want letters, digits, - and _, at most 64", a.id)
+	if a.id != "" {
+		if err := validID(a.id); err != nil {
+			return r, err
+		}
+		// Elsewhere on the command line it would be taken for a group.
+		if strings.HasPrefix(a.id, groupPrefix) {
+			return r, usage("--id %q: begins like the id of a group; choose another", a.id)
+		}
+	}
+	if a.timeout < 0 {
+		return r, usage("--timeout %v: must not be negative", a.timeout)
 	}
 	var err error
 	if r.NotAfter, err = deadline(a.notAfter); err != nil {
@@ -79,8 +93,11 @@ func (a *asking) request(s *session, args []string) (stop.Request, error) {
 		return r, err
 	}
 	if of := a.undoes(args); of != "" {
-		if len(a.regions) > 0 || a.account != "" {
-			return r, usage("%q is a request, and what it has paused is resumed wherever that is: leave --region and --account out", of)
+		if len(a.regions) > 0 || a.account != "" || a.activity != "" {
+			return r, usage("%q is a request, and what it has paused is resumed wherever that is: leave --region, --account and --activity out", of)
+		}
+		if err := validID(of); err != nil {
+			return r, err
 		}
 		r.Of = of
 		return r, a.judge(s, r)
@@ -102,7 +119,7 @@ func (a *asking) request(s *session, args []string) (stop.Request, error) {
 	if len(regions) == 1 {
 		r.Region = regions[0]
 	}
-	targets, err := a.named(s, args)
+	targets, err := a.named(ctx, s, args)
 	if err != nil {
 		return r, err
 	}
@@ -121,7 +138,7 @@ func (a *asking) request(s *session, args []string) (stop.Request, error) {
 // oneWay refuses flags that answer the same question twice, or none.
 func (a *asking) oneWay(args []string, selects bool) error {
 	ways := 0
-	for _, given := range []bool{len(args) > 0, a.file != "", selects} {
+	for _, given := range []bool{len(args) > 0, a.file != "", selects, a.of != ""} {
 		if given {
 			ways++
 		}
@@ -144,16 +161,35 @@ func (a *asking) oneWay(args []string, selects bool) error {
 	}
 }
 
-// undoes is the request whose pauses are undone, if the argument is one.
+// groupPrefix is how the ids of groups begin.
+const groupPrefix = "asg-"
+
+// undoes is the request whose pauses are undone, if one is named.
 func (a *asking) undoes(args []string) string {
-	if a.action == stop.ActionResume && len(args) == 1 && !strings.HasPrefix(args[0], "asg-") {
+	if a.action == stop.ActionResume && len(args) == 1 && !strings.HasPrefix(args[0], groupPrefix) {
 		return args[0]
 	}
-	return ""
+	return a.of
+}
+
+// undoing is the command that undoes a request.
+func undoing(request string) string {
+	if strings.HasPrefix(request, groupPrefix) {
+		return "andon resume --of " + request
+	}
+	return "andon resume " + request
+}
+
+// validID refuses what is no identity of a request.
+func validID(id string) error {
+	if stop.ValidID(id) {
+		return nil
+	}
+	return usage("%q is no identity of a request: want letters, digits, - and _, at most 64", id)
 }
 
 // named are the groups that the arguments or a file name.
-func (a *asking) named(s *session, args []string) ([]stop.Target, error) {
+func (a *asking) named(ctx context.Context, s *session, args []string) ([]stop.Target, error) {
 	if a.file == "" {
 		var targets []stop.Target
 		for _, arg := range args {
@@ -174,11 +210,26 @@ func (a *asking) named(s *session, args []string) ([]stop.Target, error) {
 		defer f.Close()
 		name, in = a.file, f
 	}
-	targets, err := readTargets(name, in)
-	if err != nil {
-		return nil, usage("nothing was published\n%w", err)
+	// A pipe that nobody writes to must not keep the process from ending; the read
+	// ends with it.
+	type read struct {
+		targets []stop.Target
+		err     error
 	}
-	return targets, nil
+	done := make(chan read, 1)
+	go func() {
+		targets, err := readTargets(name, in)
+		done <- read{targets, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return nil, failed(ctx.Err())
+	case r := <-done:
+		if r.err != nil {
+			return nil, usage("nothing was published\n%w", r.err)
+		}
+		return r.targets, nil
+	}
 }
 
 // share says once what all targets have in common: a request has at most 1 MiB.
@@ -287,5 +338,3 @@ func whoami(getenv func(string) string) string {
 	}
 	return cmp.Or(getenv("USER"), getenv("LOGNAME"), getenv("USERNAME"))
 }
-
-var errUnconfirmed = errors.New("the broker has not confirmed the request")

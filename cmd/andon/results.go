@@ -82,8 +82,8 @@ func atMostOneRequest(c *cobra.Command, args []string) error {
 	if len(args) > 1 {
 		return usage("%s takes one request at most: %s", c.CommandPath(), c.UseLine())
 	}
-	if len(args) == 1 && !stop.ValidID(args[0]) {
-		return usage("%q is no identity of a request: want letters, digits, - and _, at most 64", args[0])
+	if len(args) == 1 {
+		return validID(args[0])
 	}
 	return nil
 }
@@ -136,6 +136,7 @@ func resultColumns() []column[stop.Result] {
 		{field: "RequestedBy", cell: func(r result) string { return r.RequestedBy }},
 		{field: "Incident", cell: func(r result) string { return r.Incident }},
 		{field: "RequestedAt", cell: func(r result) string { return stamp(r.RequestedAt) }},
+		{field: "StartedAt", cell: func(r result) string { return stamp(r.StartedAt) }},
 		{field: "FinishedAt", cell: func(r result) string { return stamp(r.FinishedAt) }},
 		{field: "Worker", cell: func(r result) string { return r.Worker }},
 		{head: "MESSAGE", field: "Message", cell: message},

@@ -20,7 +20,8 @@ type screen struct {
 	to    io.Writer
 	every time.Duration
 	bars  bool
-	width int
+	// columns is how wide it is now.
+	columns func() int
 	// lines that the last drawing has, last plain line that was written.
 	lines int
 	last  string
@@ -32,12 +33,12 @@ const (
 	lineEvery = 5 * time.Second
 )
 
-func (s *session) newScreen(quiet bool) *screen {
+func (s *session) newScreen(how followed) *screen {
 	switch {
-	case quiet || s.quiet:
+	case how.quiet || s.quiet:
 		return &screen{every: time.Hour}
-	case s.screen(s.err):
-		return &screen{to: s.err, every: drawEvery, bars: true, width: min(width(s.err), 120)}
+	case s.screen(s.err) && (!how.stream || !terminal(s.out)): // or the results would be drawn over
+		return &screen{to: s.err, every: drawEvery, bars: true, columns: func() int { return min(width(s.err), 120) }}
 	default:
 		return &screen{to: s.err, every: lineEvery}
 	}
@@ -56,18 +57,25 @@ func (d *screen) draw(t tally) {
 		}
 		return
 	}
-	lines := d.block(t)
+	lines := d.block(t, d.columns())
 	var b strings.Builder
 	if d.lines > 0 {
 		fmt.Fprintf(&b, "\x1b[%dA", d.lines)
 	}
+	room := d.columns() - 1 // a line that is full may move the cursor to the next
 	for _, line := range lines {
-		b.WriteString("\r\x1b[K" + line + "\n")
+		b.WriteString("\r\x1b[K" + cut(line, room) + "\n")
 	}
 	// What a longer drawing has left below.
 	b.WriteString("\x1b[J")
 	_, _ = io.WriteString(d.to, b.String()) // a terminal that is gone is nobody's error
 	d.lines = len(lines)
+}
+
+// say tells something beside what is drawn, which goes on below it.
+func (d *screen) say(s *session, format string, args ...any) {
+	s.say(format, args...)
+	d.lines = 0
 }
 
 // finish shows the end. In plain lines it says nothing new to somebody who has not
@@ -109,12 +117,12 @@ func pace(t tally) string {
 const quotasShown = 8
 
 // block is the state in lines with bars, one for each outcome and for each quota.
-func (d *screen) block(t tally) []string {
+func (d *screen) block(t tally, columns int) []string {
 	total := max(t.total, t.decided)
-	lines := []string{cut(fmt.Sprintf("%s  %d/%d%s", t.request, t.decided, total, pace(t)), d.width-1)}
+	lines := []string{fmt.Sprintf("%s  %d/%d%s", t.request, t.decided, total, pace(t))}
 	for _, o := range stop.Outcomes() {
 		if n := t.counts[o]; n > 0 {
-			lines = append(lines, bar(string(o), n, total, d.width))
+			lines = append(lines, bar(string(o), n, total, columns))
 		}
 	}
 	quotas := slices.Clone(t.told.Quotas)
@@ -122,7 +130,7 @@ func (d *screen) block(t tally) []string {
 		return cmp.Compare(b.Total-b.Decided, a.Total-a.Decided)
 	})
 	for _, q := range quotas[:min(len(quotas), quotasShown)] {
-		lines = append(lines, bar(quotaName(q.Quota), q.Decided, q.Total, d.width))
+		lines = append(lines, bar(quotaName(q.Quota), q.Decided, q.Total, columns))
 	}
 	if more := len(quotas) - quotasShown; more > 0 {
 		lines = append(lines, fmt.Sprintf("and %d more quotas, which have less before them", more))
@@ -135,12 +143,15 @@ func quotaName(q stop.Quota) string {
 	if u, err := url.Parse(q.Endpoint); err == nil {
 		host = u.Hostname()
 	}
-	return strings.TrimSpace(q.Account + " " + host)
+	return clean(strings.TrimSpace(q.Account+" "+host), "") // anybody may tell progress
 }
 
 // bar is one line.
 func bar(name string, n, total, columns int) string {
-	const label, numbers = 28, 26
+	const label, numbers, narrow = 28, 26, 70
+	if columns < narrow {
+		return fmt.Sprintf("%s %d/%d", name, n, total)
+	}
 	if uniform := cut(name, label); len(uniform) < label {
 		name = uniform + strings.Repeat(" ", label-len(uniform))
 	} else {

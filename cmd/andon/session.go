@@ -78,15 +78,22 @@ func (s *session) connect() error {
 		url, natsContext = s.getenv("NATS_URL"), s.getenv("NATS_CONTEXT")
 	}
 	if url != "" && natsContext != "" {
-		return usage("both a URL (%s) and a context (%s) of NATS are set; leave one out", "--nats-url, NATS_URL", "--nats-context, NATS_CONTEXT")
+		return usage("both a URL (--nats-url, NATS_URL) and a context (--nats-context, NATS_CONTEXT) of NATS are set; leave one out")
 	}
 	if url == "" && natsContext == "" {
 		url = "nats://127.0.0.1:4222"
 	}
+	creds := s.creds
+	if s.context == "" { // which has credentials of its own
+		creds = cmp.Or(creds, s.getenv("NATS_CREDS"))
+	}
+	level := slog.LevelWarn
+	if s.quiet {
+		level = slog.LevelError
+	}
 	client, err := queue.Connect(queue.Config{
-		URL: url, Context: natsContext, Name: "andon CLI",
-		Creds: cmp.Or(s.creds, s.getenv("NATS_CREDS")), InboxPrefix: cmp.Or(s.inboxPrefix, s.getenv("ANDON_NATS_INBOX_PREFIX")),
-		Log: slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		URL: url, Context: natsContext, Creds: creds, Name: "andon CLI", InboxPrefix: cmp.Or(s.inboxPrefix, s.getenv("ANDON_NATS_INBOX_PREFIX")),
+		Log: slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: level})),
 	})
 	if err != nil {
 		return failed(fmt.Errorf("%w: %w", errConnect, err))
@@ -129,7 +136,10 @@ func (s *session) say(format string, args ...any) {
 }
 
 // screen reports whether w is a terminal that can move its cursor.
-func (s *session) screen(w io.Writer) bool { return terminal(w) && s.getenv("TERM") != "dumb" }
+func (s *session) screen(w io.Writer) bool {
+	kind := s.getenv("TERM")
+	return terminal(w) && kind != "" && kind != "dumb"
+}
 
 // colored reports whether what is written to w may have colours.
 func (s *session) colored(w io.Writer) bool {
@@ -157,7 +167,7 @@ const askAbove = 20
 // confirm asks whether to go on. Where nobody can be asked, the answer must have
 // been given by a flag.
 func (s *session) confirm(ctx context.Context, question string) error {
-	if s.noInput || !terminal(s.in) {
+	if s.noInput || !terminal(s.in) || !terminal(s.err) {
 		return usage("%s: that needs a yes, and there is nobody to ask; add --yes", strings.TrimSuffix(question, "?"))
 	}
 	fmt.Fprintf(s.err, "%s [y/N] ", question)

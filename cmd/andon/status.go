@@ -101,7 +101,13 @@ func (s *session) status(ctx context.Context) (*status, error) {
 			}
 			return err
 		}},
-		{"hold", func(ctx context.Context) (err error) { st.Hold, err = s.client.Hold(ctx); return err }},
+		{"hold", func(ctx context.Context) error {
+			h, err := s.client.Hold(ctx)
+			if err == nil && h != nil && !h.Past(time.Now()) {
+				st.Hold = h
+			}
+			return err
+		}},
 		{"paused", func(ctx context.Context) error {
 			var p stop.Paused
 			revision, err := s.client.Control(ctx, stop.ControlPaused, &p)
@@ -157,11 +163,7 @@ func (s *session) showStatus(st *status) error {
 	}
 	fmt.Fprintf(s.out, "broker %s\n", st.Broker)
 	if h := st.Hold; h != nil {
-		until := "until it is released"
-		if !h.Until.IsZero() {
-			until = "until " + clock(h.Until)
-		}
-		fmt.Fprintln(s.out, warn(clean(fmt.Sprintf("HELD: no worker makes a call, %s: %s (%s)", until, h.Reason, cmp.Or(h.By, "nobody says who")), ""), bad))
+		fmt.Fprintln(s.out, warn(clean(fmt.Sprintf("HELD: no worker makes a call, %s: %s (%s)", until(*h), h.Reason, cmp.Or(h.By, "nobody says who")), ""), bad))
 	}
 	for _, h := range st.Held {
 		fmt.Fprintln(s.out, warn(clean(fmt.Sprintf("REFUSED: account %s since %s: %s: %s %s", h.Account, clock(h.Since), h.Action, h.Answer.Code, h.Answer.Message), ""), bad))

@@ -45,6 +45,7 @@ whoever paused them. A word that begins with asg- is a group.`,
 	}
 	a.which(c.Flags())
 	a.who(c.Flags())
+	c.Flags().StringVar(&a.of, "of", "", "the request, where its id begins like that of a group")
 	c.Flags().StringVar(&a.mode, "mode", "", "retry: instances of a batch that failed are tried again; continue: they are left (default retry)")
 	a.how(c)
 	return c
@@ -60,9 +61,12 @@ func (a *asking) how(c *cobra.Command) {
 }
 
 func (a *asking) run(ctx context.Context, s *session, args []string) error {
-	r, err := a.request(s, args)
+	r, err := a.request(ctx, s, args)
 	if err != nil {
 		return err
+	}
+	if a.timeout > 0 && !a.wait {
+		return usage("--timeout is for --wait")
 	}
 	if err := a.mayGoOn(ctx, s, r); err != nil {
 		return err
@@ -99,32 +103,20 @@ func (a *asking) mayGoOn(ctx context.Context, s *session, r stop.Request) error 
 func (a *asking) reach(ctx context.Context, s *session, r stop.Request) (groups int, of string, err error) {
 	switch {
 	case r.Of != "":
-		var result *stop.Result
-		err := s.ask(ctx, func(ctx context.Context) error {
-			var err error
-			result, err = s.client.Result(ctx, r.Of)
-			return err
-		})
-		if err != nil || result == nil || result.Summary == nil {
-			return 1, "", err
-		}
-		return result.Outcomes[stop.OutcomePaused], " that " + r.Of + " has paused", nil
+		return a.paused(ctx, s, r.Of)
 	case r.Selector == nil:
 		return max(len(r.Targets), 1), "", nil
 	case r.MaxTargets <= askAbove:
 		return r.MaxTargets, "", nil
 	}
 	look := *a
-	look.dryRun, look.urgent = true, true
-	r.ID, r.DryRun = r.ID+"-look", true
-	if !stop.ValidID(r.ID) {
-		r.ID = look.newID()
-	}
+	look.dryRun = true
+	r.ID, r.DryRun = look.newID(), true
 	s.say("looking which groups match")
 	if err := look.publish(ctx, s, r); err != nil {
 		return 0, "", err
 	}
-	end, err := s.follow(ctx, r.ID, followed{quiet: true, timeout: a.timeout})
+	end, err := s.follow(ctx, r.ID, followed{quiet: true, dry: true, timeout: a.timeout})
 	if err != nil {
 		return 0, "", err
 	}
@@ -132,6 +124,30 @@ func (a *asking) reach(ctx context.Context, s *session, r stop.Request) (groups 
 		return 0, "", fmt.Errorf("%s: %s", end.whole.Outcome, end.whole.Message)
 	}
 	return end.counts[stop.OutcomeWouldPause] + end.counts[stop.OutcomeWouldResume], " that match now", nil
+}
+
+// paused is how many groups a request has paused, or may have by its end.
+func (a *asking) paused(ctx context.Context, s *session, request string) (groups int, of string, err error) {
+	var result *stop.Result
+	var bulk *stop.Bulk
+	err = s.ask(ctx, func(ctx context.Context) (err error) {
+		if result, err = s.client.Result(ctx, request); err != nil || result != nil {
+			return err
+		}
+		bulk, err = s.client.Manifest(ctx, request)
+		return err
+	})
+	switch {
+	case err != nil:
+		return 0, "", err
+	case bulk != nil:
+		s.say("%s is still at work, and is undone when it has ended; andon hold stops its calls now", request)
+		return bulk.Total, " that " + request + " pauses", nil
+	case result == nil || result.Summary == nil:
+		return 1, "", nil
+	default:
+		return result.Outcomes[stop.OutcomePaused], " that " + request + " has paused", nil
+	}
 }
 
 // publish stores the request, or says that nobody knows whether it is.
@@ -146,8 +162,8 @@ func (a *asking) publish(ctx context.Context, s *session, r stop.Request) error 
 		return nil
 	case errors.Is(err, queue.ErrPermission), errors.Is(err, queue.ErrNoWorker):
 		return failed(fmt.Errorf("%s was not published: %w", r.ID, err))
-	case ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded):
-		return failed(fmt.Errorf("%w, which may be stored all the same; the same command with --id %s asks again and does nothing twice: %w", errUnconfirmed, r.ID, err))
+	case errors.Is(err, queue.ErrUnconfirmed):
+		return failed(fmt.Errorf("%w; the same command with --id %s asks again and does nothing twice", err, r.ID))
 	default:
 		return failed(fmt.Errorf("%s was not stored: %w", r.ID, err))
 	}
@@ -171,7 +187,10 @@ func (a *asking) stored(s *session, r stop.Request) error {
 
 // await shows the results of a request that was published just now.
 func (a *asking) await(ctx context.Context, s *session, r stop.Request, published time.Time) error {
-	end, err := s.follow(ctx, r.ID, followed{timeout: a.timeout})
+	end, err := s.follow(ctx, r.ID, followed{dry: r.DryRun, timeout: a.timeout, stream: s.output == formatJSONL})
+	if _, told := err.(*exit); err != nil && !told { //nolint:errorlint // one that is wrapped has been added to
+		return fmt.Errorf("%s is stored; what becomes of it is not known: %w", r.ID, err)
+	}
 	if err != nil {
 		return err
 	}

@@ -27,8 +27,11 @@ ending to, change nothing.`,
   andon watch INC-4711 -o jsonl | jq .AutoScalingGroupId`,
 		Args: exactly(1),
 		RunE: coded(func(ctx context.Context, args []string) error {
-			if !stop.ValidID(args[0]) {
-				return usage("%q is no identity of a request: want letters, digits, - and _, at most 64", args[0])
+			if err := validID(args[0]); err != nil {
+				return err
+			}
+			if timeout < 0 {
+				return usage("--timeout %v: must not be negative", timeout)
 			}
 			end, err := s.follow(ctx, args[0], followed{timeout: timeout, stream: s.output == formatJSONL, known: true})
 			if err != nil {
@@ -37,7 +40,7 @@ ending to, change nothing.`,
 			return s.show(end)
 		}),
 	}
-	c.Flags().DurationVar(&timeout, "timeout", 0, "watch no longer than this; the request goes on (default without end)")
+	waitFor(c.Flags(), &timeout)
 	return c
 }
 
@@ -50,6 +53,8 @@ type followed struct {
 	stream bool
 	// known: the request was published by somebody else, if at all.
 	known bool
+	// dry: the request changes nothing, so there is nothing to undo.
+	dry bool
 }
 
 // ending is how a request has ended: as a whole, and its targets.
@@ -95,10 +100,10 @@ func (e *ending) missed() []stop.Result {
 func (e *ending) code() int {
 	missed := len(e.missed())
 	switch {
+	case missed == len(e.rows()): // also where there are none
+		return exitFailed
 	case missed == 0:
 		return exitReached
-	case missed == len(e.rows()):
-		return exitFailed
 	default:
 		return exitPartly
 	}
@@ -123,18 +128,23 @@ func (s *session) follow(ctx context.Context, request string, how followed) (*en
 		return err
 	})
 	switch {
+	case err == nil:
+		return end, nil
 	case ctx.Err() != nil:
-		return nil, &exit{exitInterrupted, interrupted(request)}
-	case errors.Is(context.Cause(following), errTimeout) && (end == nil || err != nil):
+		return nil, &exit{exitInterrupted, interrupted(request, how)}
+	case errors.Is(context.Cause(following), errTimeout):
 		return nil, &exit{exitTimedOut, fmt.Errorf("%s has not ended within %v; it goes on. Watch it: andon watch %s", request, how.timeout, request)}
 	default:
-		return end, err
+		return nil, err
 	}
 }
 
 // interrupted says what goes on, and what can be done about that.
-func interrupted(request string) error {
-	return fmt.Errorf("interrupted; %s goes on\n  watch it again:  andon watch %s\n  hold all calls:  andon hold --for 15m --reason …\n  undo it:         andon resume %s", request, request, request)
+func interrupted(request string, how followed) error {
+	if how.dry {
+		return fmt.Errorf("interrupted; %s changes nothing, and can be watched again: andon watch %s", request, request)
+	}
+	return fmt.Errorf("interrupted; %s goes on\n  watch it again:  andon watch %s\n  hold all calls:  andon hold --for 15m --reason …\n  undo it:         %s", request, request, undoing(request))
 }
 
 // news is what happens while a request is followed: one of these.
@@ -143,8 +153,12 @@ type news struct {
 	progress *stop.Progress
 }
 
-// unknown is how long a request may be unheard of before that is looked into.
-const unknown = 2 * time.Second
+// How long there may be no result before the reason is looked into, at first and
+// then again.
+const (
+	silent = 2 * time.Second
+	still  = 10 * time.Second
+)
 
 // collect takes in results and progress until the result of the request as a whole
 // is there, and draws.
@@ -171,11 +185,12 @@ func (s *session) collect(ctx context.Context, request string, how followed) (*e
 		return s.client.Progress(ctx, request, func(p stop.Progress) { tell(news{progress: &p}) })
 	})
 	end := &ending{tally: tally{request: request, counts: make(map[stop.Outcome]int), begun: time.Now()}}
-	screen := s.newScreen(how.quiet)
+	screen := s.newScreen(how)
 	tick := time.NewTicker(screen.every)
 	defer tick.Stop()
-	silence := time.NewTimer(unknown)
+	silence := time.NewTimer(silent)
 	defer silence.Stop()
+	said := ""
 	for {
 		select {
 		case <-ctx.Done():
@@ -186,19 +201,25 @@ func (s *session) collect(ctx context.Context, request string, how followed) (*e
 			}
 			return nil, err
 		case <-silence.C:
-			if err := s.unheard(ctx, request, how); err != nil {
+			why, err := s.unheard(ctx, request, how)
+			if err != nil {
 				return nil, err
 			}
+			if why != "" && why != said {
+				screen.say(s, "%s waits: %s", request, why)
+			}
+			said = why
+			silence.Reset(still)
 		case <-tick.C:
 			screen.draw(end.tally)
 		case n := <-heard:
-			silence.Stop()
 			if n.progress != nil {
 				end.told, end.total = *n.progress, n.progress.Total
 				continue
 			}
+			silence.Reset(still)
 			if how.stream {
-				if err := printLine(s, n.result); err != nil {
+				if err := printJSON(s, n.result); err != nil {
 					return nil, err
 				}
 			}
@@ -228,37 +249,66 @@ func (e *ending) add(r stop.Result) bool {
 	return false
 }
 
-// unheard looks into why there is neither result nor progress of a request.
-func (s *session) unheard(ctx context.Context, request string, how followed) error {
+// unheard looks into why there is no result of a request, or no other; empty: it is
+// just not its turn. What may not be looked at is left out.
+func (s *session) unheard(ctx context.Context, request string, how followed) (why string, err error) {
+	known, err := s.heardOf(ctx, request)
+	if err != nil {
+		return "", err
+	}
+	var waiting queue.Waiting
+	if !known {
+		if waiting, err = s.client.Waiting(ctx); err != nil {
+			return "", err
+		}
+		if how.known && waiting.Unplanned == 0 {
+			// It may have been planned, or have ended, just now.
+			if known, err = s.heardOf(ctx, request); err != nil || known {
+				return "", err
+			}
+			return "", fmt.Errorf("there is no request %s: nothing waits to be planned, and no result is kept (they are for 30 days)", request)
+		}
+	}
+	var hold *stop.Hold
+	var workers []stop.Worker
+	if err := s.client.Ask(ctx, func(ctx context.Context) (err error) { hold, err = s.client.Hold(ctx); return err }); err == nil && hold != nil && !hold.Past(time.Now()) {
+		return fmt.Sprintf("all calls are held by %s, %s: %s", cmp.Or(hold.By, "somebody"), until(*hold), clean(hold.Reason, "")), nil
+	}
+	err = s.client.Ask(ctx, func(ctx context.Context) (err error) { workers, err = s.client.Workers(ctx); return err })
+	switch {
+	case err == nil && len(workers) == 0:
+		return "no worker answers. Nothing is lost; it goes on when one is there", nil
+	case !known && how.known:
+		return fmt.Sprintf("nobody knows of it yet; it may be among the %s that no worker has looked at", count(int(waiting.Unplanned), "request")), nil
+	case !known:
+		return fmt.Sprintf("no worker has looked at it yet (%s before it or with it)", count(int(waiting.Unplanned), "request")), nil
+	}
+	for _, w := range workers {
+		for _, h := range w.Held {
+			return clean(fmt.Sprintf("account %s is left alone, because its credentials are refused since %s: %s %s", h.Account, clock(h.Since), h.Answer.Code, h.Answer.Message), ""), nil
+		}
+	}
+	return "", nil
+}
+
+// heardOf reports whether a request has been planned, or has ended.
+func (s *session) heardOf(ctx context.Context, request string) (bool, error) {
+	result, err := s.client.Result(ctx, request)
+	if err != nil || result != nil {
+		return result != nil, err
+	}
 	bulk, err := s.client.Manifest(ctx, request)
 	if err != nil || bulk != nil {
-		return err
+		return bulk != nil, err
 	}
-	atWork, err := s.client.Planned(ctx, request)
-	if err != nil || atWork {
-		return err
-	}
-	waiting, err := s.client.Waiting(ctx)
-	if err != nil {
-		return err
-	}
-	if how.known && waiting.Unplanned == 0 {
-		// A result may have come just now.
-		if r, err := s.client.Result(ctx, request); err != nil || r != nil {
-			return err
-		}
-		return fmt.Errorf("there is no request %s: nothing waits to be planned, and no result is kept (they are for 30 days)", request)
-	}
-	workers, err := s.client.Workers(ctx)
-	switch {
-	case errors.Is(err, queue.ErrPermission):
-		return err
-	case err == nil && len(workers) == 0:
-		s.say("%s waits: no worker answers, so nobody has looked at it yet. Nothing is lost; start one", request)
-	default:
-		s.say("%s waits: no worker has looked at it yet (%s before it or with it, %s)", request, count(int(waiting.Unplanned), "request"), count(len(workers), "worker"))
-	}
-	return nil
+	return s.client.Planned(ctx, request)
+}
+
+// whole is the result of a request with those of its targets.
+type whole struct {
+	stop.Result
+
+	Results []stop.Result `json:"Results,omitempty"`
 }
 
 // listed is how many of those that did not reach the goal are shown by themselves.
@@ -266,13 +316,14 @@ const listed = 20
 
 // show prints how a request has ended, and ends with the exit code for that.
 func (s *session) show(end *ending) error {
-	whole := end.whole
 	var err error
 	switch {
-	case s.output == formatJSONL:
+	case s.output == formatJSONL: // printed as they came
+	case s.output == formatJSON && end.whole.Summary != nil:
+		err = printJSON(s, whole{end.whole, end.rows()})
 	case s.output == formatJSON:
-		err = printJSON(s, whole)
-	case s.output == formatCSV || whole.Summary == nil:
+		err = printJSON(s, end.whole)
+	case s.output == formatCSV || end.whole.Summary == nil:
 		err = list(s, end.rows(), resultColumns())
 	default:
 		err = s.summary(end)

@@ -98,7 +98,7 @@ func work(ctx context.Context, c Config, getenv func(string) string, log *slog.L
 		Worker: name, Version: build.Info().Version, StartedAt: time.Now().UTC(), DryRun: c.DryRun, Simulated: c.Simulate,
 		Region: c.Region, Regions: c.Regions, Accounts: api.Accounts(), Endpoint: api.Endpoint(), Rate: c.Rate,
 	}
-	offList, err := q.Serve(self.Version, func() stop.Worker {
+	offList, err := q.Serve(self.Worker, self.Version, func() stop.Worker {
 		now := self
 		now.InHand, now.Troubles, now.Held, now.Granted = q.InHand(), web.troubles(), h.HeldAccounts(), permits.Granted()
 		return now

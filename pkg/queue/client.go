@@ -38,7 +38,6 @@ const dialTimeout = 5 * time.Second
 // that, the name and the log.
 func Connect(c Config) (*Client, error) {
 	client := &Client{}
-	client.refusal.ends = make(map[*context.CancelCauseFunc]struct{})
 	nc, err := connect(c,
 		nats.Timeout(dialTimeout),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
@@ -79,40 +78,42 @@ func (c *Client) Close() { c.nc.Close() }
 func (c *Client) Server() string { return c.nc.ConnectedUrlRedacted() }
 
 // refusals ends what waits for an answer of the broker when that refuses a
-// permission: it says so on the connection, and the answer never comes.
+// permission: it says so on the connection, and the answer never comes. Of several
+// that wait, the one that began to last is taken to be meant.
 type refusals struct {
-	mu   sync.Mutex
-	ends map[*context.CancelCauseFunc]struct{}
+	mu    sync.Mutex
+	asked []*context.CancelCauseFunc
 }
 
-// tidying is what nobody need be allowed: what it is for goes by itself, later.
-var tidying = regexp.MustCompile(`"\$JS\.API\.CONSUMER\.DELETE\.`)
+// dispensable is what nobody need be allowed: consumers go by themselves, and
+// progress can be told by results alone.
+var dispensable = regexp.MustCompile(`"(\$JS\.API\.CONSUMER\.DELETE|as\.refresh\.progress)\.`)
 
 func (r *refusals) tell(err error) {
-	if tidying.MatchString(err.Error()) {
+	if dispensable.MatchString(err.Error()) {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for end := range r.ends {
-		(*end)(fmt.Errorf("%w: %w", ErrPermission, err))
+	if n := len(r.asked); n > 0 {
+		(*r.asked[n-1])(fmt.Errorf("%w: %w", ErrPermission, err))
 	}
 }
 
 func (r *refusals) listen(end *context.CancelCauseFunc) (silence func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.ends[end] = struct{}{}
+	r.asked = append(r.asked, end)
 	return func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		delete(r.ends, end)
+		r.asked = slices.DeleteFunc(r.asked, func(other *context.CancelCauseFunc) bool { return other == end })
 	}
 }
 
 // Ask calls f, in which methods of the client are called, and explains its error:
 // ErrPermission, with what the broker refuses, at once when it does so; ErrNoWorker
-// where there are no streams. Two that ask at the same time share a refusal.
+// where there are no streams. A question within another has a refusal of its own.
 func (c *Client) Ask(ctx context.Context, f func(context.Context) error) error {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
@@ -130,21 +131,36 @@ func (c *Client) Ask(ctx context.Context, f func(context.Context) error) error {
 	}
 }
 
-// Publish stores a request under its subject until the broker has confirmed it or
-// ctx ends. The header Nats-Msg-Id makes trying again harmless; without a
-// confirmation the request may have been stored all the same.
+// ErrUnconfirmed says that a request may be stored or not: an answer of the broker
+// was lost.
+var ErrUnconfirmed = errors.New("the broker has not confirmed the request, which may be stored all the same")
+
+// electing is for how long nobody may answer for a stream that there is.
+const electing = 5 * time.Second
+
+// Publish stores a request under its subject: it tries until the broker has
+// confirmed that or ctx ends. The header Nats-Msg-Id makes trying again harmless. The
+// error is ErrUnconfirmed where the request may have been stored all the same.
 func (c *Client) Publish(ctx context.Context, m stop.Message) error {
 	msg := &nats.Msg{Subject: m.Subject, Header: m.Header, Data: m.Data}
+	began, doubt := time.Now(), false
 	for {
 		brief, cancel := context.WithTimeout(ctx, storeTimeout)
 		_, err := c.js.PublishMsg(brief, msg)
+		lost := brief.Err() != nil
 		cancel()
-		_, answered := errors.AsType[*jetstream.APIError](err)
-		switch {
-		case err == nil:
+		if err == nil {
 			return nil
-		case answered, errors.Is(err, nats.ErrMaxPayload), errors.Is(err, jetstream.ErrNoStreamResponse), ctx.Err() != nil:
-			return fmt.Errorf("publish to %s: %w", m.Subject, err)
+		}
+		doubt = doubt || lost && !errors.Is(context.Cause(ctx), ErrPermission)
+		_, answered := errors.AsType[*jetstream.APIError](err)
+		absent := errors.Is(err, jetstream.ErrNoStreamResponse) && time.Since(began) > electing
+		if answered || absent || errors.Is(err, nats.ErrMaxPayload) || ctx.Err() != nil {
+			err = fmt.Errorf("publish to %s: %w", m.Subject, err)
+			if doubt {
+				err = fmt.Errorf("%w: %w", ErrUnconfirmed, err)
+			}
+			return err
 		}
 		pause(ctx, 250*time.Millisecond)
 	}
@@ -243,15 +259,24 @@ func (c *Client) Letters(ctx context.Context, request string, each func(Letter) 
 	})
 }
 
-// SetHold has the whole fleet make no calls; Release has it go on.
-func (c *Client) SetHold(ctx context.Context, h stop.Hold) error {
+// SetHold has the whole fleet make no calls; Release has it go on. Where a hold is
+// not to be replaced and there is one, it is left, and the error is stop.ErrLost.
+func (c *Client) SetHold(ctx context.Context, h stop.Hold, replace bool) error {
 	data, err := json.Marshal(h)
 	if err != nil {
 		return fmt.Errorf("encode the hold: %w", err)
 	}
 	control, err := c.bucket(ctx, stop.BucketControl)
-	if err == nil {
+	if err != nil {
+		return err
+	}
+	if replace {
 		_, err = control.Put(ctx, stop.ControlHold, data)
+	} else {
+		_, err = control.Create(ctx, stop.ControlHold, data)
+	}
+	if errors.Is(err, jetstream.ErrKeyExists) {
+		return stop.ErrLost
 	}
 	if err != nil {
 		return fmt.Errorf("store the hold: %w", err)

@@ -21,10 +21,10 @@ const serviceName = "andon"
 // the worker. The answer to stop.SubjectStatus does not go where something is
 // stored; the verbs of the service API ($SRV) do not look, so the right to publish
 // them is for those who are trusted with the workers.
-func (q *Queue) Serve(version string, report func() stop.Worker) (end func(), err error) {
+func (q *Queue) Serve(worker, version string, report func() stop.Worker) (end func(), err error) {
 	service, err := micro.AddService(q.nc, micro.Config{
 		Name: serviceName, Version: semantic(version), Description: "pauses instance refreshes of auto scaling groups",
-		Metadata: map[string]string{"worker": report().Worker, "version": version},
+		Metadata: map[string]string{"worker": worker, "version": version},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("register with the service API of NATS: %w", err)

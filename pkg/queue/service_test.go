@@ -15,7 +15,7 @@ import (
 
 func serve(t *testing.T, q *Queue, name string) {
 	t.Helper()
-	end, err := q.Serve("v1.2.3", func() stop.Worker { return stop.Worker{Worker: name, InHand: q.InHand()} })
+	end, err := q.Serve(name, "v1.2.3", func() stop.Worker { return stop.Worker{Worker: name, InHand: q.InHand()} })
 	if err != nil {
 		t.Fatal(err)
 	}

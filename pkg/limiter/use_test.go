@@ -99,9 +99,19 @@ func TestSharesOfLanes(t *testing.T) {
 				f := newFleet(t, 1, 20)
 				b := f.backlog(len(tc.lanes), func(i int) stop.Lane { return tc.lanes[i] })
 				names := slices.Sorted(maps.Keys(b.byWorker))
-				for i, want := range tc.want {
-					if got := float64(b.byWorker[names[i]]) / 400; got < 0.7*want || got > 1.1*want+0.01 {
-						t.Errorf("worker %d, %s, got %.3f of the quota, want about %.3f", i, tc.lanes[i], got, want)
+				got, want := map[stop.Lane]float64{}, map[stop.Lane]float64{}
+				for i, share := range tc.want {
+					mine := float64(b.byWorker[names[i]]) / 400
+					got[tc.lanes[i]] += mine
+					want[tc.lanes[i]] += share
+					// Within a lane chance has a say: bulk takes two of its few slots at a time.
+					if mine < 0.3*share {
+						t.Errorf("worker %d, %s, got %.3f of the quota, want about %.3f", i, tc.lanes[i], mine, share)
+					}
+				}
+				for lane, share := range want {
+					if got[lane] < 0.7*share || got[lane] > 1.1*share+0.01 {
+						t.Errorf("%s got %.3f of the quota, want about %.3f", lane, got[lane], share)
 					}
 				}
 				if b.use < 0.98 {

@@ -20,6 +20,9 @@ const (
 	// auditAfter is how long a call is left alone: its task may not have ended, and
 	// a bulk has better use for the broker and the API meanwhile.
 	auditAfter = 30 * time.Second
+	// resumedLife is for how long it is known that an activity was resumed: longer
+	// than an alert goes on firing that somebody has looked at.
+	resumedLife = 7 * 24 * time.Hour
 	// auditAtOnce is how many calls on the list are brought up to date at a time.
 	auditAtOnce = 16
 )
@@ -85,7 +88,10 @@ func (h *Handler) count(ctx context.Context) (stop.Paused, error) {
 	found := stop.Paused{Worker: h.conf.Worker}
 	places := make(map[stop.Share][]stop.Call)
 	for _, c := range calls {
-		if time.Since(c.StoredAt) > auditAfter {
+		// What was resumed is known for a while, for those who are asked to pause it
+		// because of what was so before; nothing is to be looked up about it.
+		resumed := c.Action == stop.ActionResume && time.Since(c.StoredAt) < resumedLife
+		if time.Since(c.StoredAt) > auditAfter && !resumed {
 			place := stop.Share{Account: c.Target.Account, Region: c.Target.Region}
 			places[place] = append(places[place], c)
 		}

@@ -191,6 +191,9 @@ func decideStop(s situation, a *stop.Activity, conflict bool) (decision, bool) {
 			d = d.saving(savedPaused)
 		}
 		return d, true
+	case s.other.since(stop.ActionResume, s.task.Since):
+		return end(stop.OutcomeRefused, "it was resumed at %s by request %s, after what asks for the pause had begun (%s); whoever resumed it knew. A request without %s pauses it all the same",
+			s.other.at.UTC().Format(time.RFC3339), s.other.key, s.task.Since.Format(time.RFC3339), stop.HeaderSince).of(a).saving(savedResumed), true
 	case a.ActivityType == stop.TypeRollback && !s.task.AllowRollback:
 		return end(stop.OutcomeRefused, "the activity is a rollback, which is the way out of a bad rollout; set AllowRollback to pause it all the same").of(a).saving(savedRollback), true
 	case a.Status.Ended():

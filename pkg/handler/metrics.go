@@ -16,6 +16,7 @@ const (
 	savedNotLive   saved = "not_live"
 	savedNotPaused saved = "not_paused"
 	savedRollback  saved = "rollback"
+	savedResumed   saved = "resumed"
 	savedPolicy    saved = "policy"
 	savedExpired   saved = "expired"
 	savedDryRun    saved = "dry_run"
@@ -70,7 +71,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	for _, r := range []string{resolvedPaused, resolvedRunning, resolvedEnded, resolvedUnknown} {
 		m.ambiguous.WithLabelValues(r)
 	}
-	for _, s := range []saved{savedDecided, savedPaused, savedEnded, savedNotLive, savedNotPaused, savedRollback, savedPolicy, savedExpired, savedDryRun} {
+	for _, s := range []saved{savedDecided, savedPaused, savedEnded, savedNotLive, savedNotPaused, savedRollback, savedResumed, savedPolicy, savedExpired, savedDryRun} {
 		m.saved.WithLabelValues(string(s))
 	}
 	reg.MustRegister(m.requests, m.retries, m.ambiguous, m.saved, m.breaker, m.hold)

@@ -21,7 +21,7 @@ func (h *Handler) Plan(ctx context.Context, m stop.Message) stop.Verdict {
 	t := stop.Task{
 		Request: r.ID, Sequence: r.Sequence, Action: r.Action, Mode: r.ResumeMode, Target: r.Target(), Lane: r.Lane,
 		Reason: r.Reason, RequestedBy: r.RequestedBy, Incident: r.Incident, Traceparent: r.Traceparent,
-		DryRun: r.DryRun, AllowRollback: r.AllowRollback,
+		DryRun: r.DryRun, AllowRollback: r.AllowRollback, Since: r.Since,
 		RequestedAt: r.RequestedAt, NotAfter: r.NotAfter, StartedAt: started,
 	}
 	v := h.plan(ctx, m, r, t, bad)

@@ -39,6 +39,12 @@ func (d *deed) did(action string) bool {
 // done it.
 func (d *deed) took(action string) bool { return d.did(action) && d.accepted }
 
+// since reports whether the other task has done so after a time; not if that is not
+// known.
+func (d *deed) since(action string, t time.Time) bool {
+	return d.did(action) && !t.IsZero() && d.at.After(t)
+}
+
 // busy reports whether the other task may be calling.
 func (d *deed) busy() bool { return d != nil && d.outcome == "" && d.recent }
 

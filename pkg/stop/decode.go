@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Defaults are what the worker adds to a request.
@@ -33,6 +34,7 @@ func Decode(m Message, d Defaults) (Request, *Invalid) {
 		bad = decodePayload(env.data, &r)
 	}
 	r.Traceparent = env.traceparent
+	r.Since = since(header(m.Header, HeaderSince))
 	r.ID = identity(r.ID, env, m)
 	for _, problem := range []func() *Invalid{
 		func() *Invalid { return r.complete(d) },
@@ -52,6 +54,16 @@ func Decode(m Message, d Defaults) (Request, *Invalid) {
 		r.Lane = LaneBulk
 	}
 	return r, nil
+}
+
+// since reads the header of that name. One that cannot be read, or will not be
+// written, is as if it were not there: it must not break a pause.
+func since(text string) time.Time {
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return time.Time{}
+	}
+	return t.UTC()
 }
 
 // shorten drops from a request that breaks the contract what must not be

@@ -53,6 +53,8 @@ type Request struct {
 	Traceparent string    `json:"-"`
 	Sequence    uint64    `json:"-"`
 	RequestedAt time.Time `json:"-"`
+	// Since is since when what the request is about has been so; zero: not said.
+	Since time.Time `json:"-"`
 }
 
 // Selector asks for every group that matches all of its fields.

@@ -41,6 +41,11 @@ const (
 	SubjectProgress = "as.refresh.progress"
 )
 
+// HeaderSince is the header of a request that says since when what it is about has
+// been so, as RFC 3339: a pause that is asked because of an alert is not made when
+// somebody has resumed the group since the alert began.
+const HeaderSince = "Andon-Since"
+
 // ActionOf is what a request asks for by the subject it was published to.
 func ActionOf(subject string) string {
 	if under(subject, SubjectResume) {

@@ -89,6 +89,9 @@ type Task struct {
 	Traceparent   string `json:"Traceparent,omitempty"`
 	DryRun        bool   `json:"DryRun,omitempty"`
 	AllowRollback bool   `json:"AllowRollback,omitempty"`
+	// Since is since when what the request is about has been so. Who has resumed the
+	// group after that knows of it, and is not overruled.
+	Since time.Time `json:"Since,omitzero"`
 
 	// RequestedAt is the stored time of the request; NotAfter ends its life;
 	// StartedAt is when the plan first looked at it.

@@ -8,7 +8,10 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/seed-a7c21902/andon/cmd/internal/logs"
+	"github.com/seed-a7c21902/andon/cmd/internal/webhooks"
 	"github.com/seed-a7c21902/andon/pkg/handler"
+	"github.com/seed-a7c21902/andon/pkg/ingress"
 )
 
 // Config is everything that can be set from outside. Flags win over the
@@ -47,6 +50,11 @@ type Config struct {
 	Concurrency int
 
 	HTTPListen string
+
+	// IngressListen is where webhooks are taken; empty: nowhere. Ingress comes from
+	// the file alone.
+	IngressListen string
+	Ingress       ingress.Config
 
 	LogLevel  string
 	LogFormat string
@@ -139,13 +147,14 @@ func settings(c *Config) []group {
 		}},
 		{"HTTP", []setting{
 			{"http-listen", "ANDON_HTTP_LISTEN", "HOST:PORT", "where /livez, /readyz and /metrics are served", "", text(&c.HTTPListen)},
+			{"ingress-listen", "ANDON_INGRESS_LISTEN", "HOST:PORT", "where webhooks of alerting systems are taken", "nowhere", text(&c.IngressListen)},
 		}},
 		{"Logging", []setting{
-			{"log-level", "ANDON_LOG_LEVEL", "LEVEL", "one of " + strings.Join(logLevels, ", "), "", text(&c.LogLevel)},
-			{"log-format", "ANDON_LOG_FORMAT", "FORMAT", "one of " + strings.Join(logFormats, ", "), "auto, which is text on a terminal and json elsewhere", text(&c.LogFormat)},
+			{"log-level", "ANDON_LOG_LEVEL", "LEVEL", "one of " + strings.Join(logs.Levels, ", "), "", text(&c.LogLevel)},
+			{"log-format", "ANDON_LOG_FORMAT", "FORMAT", "one of " + strings.Join(logs.Formats, ", "), "auto, which is text on a terminal and json elsewhere", text(&c.LogFormat)},
 		}},
 		{"Other", []setting{
-			{"config", "ANDON_CONFIG", "FILE", "YAML file with the names of these flags as keys, accounts and policy", "none", text(&c.File)},
+			{"config", "ANDON_CONFIG", "FILE", "YAML file with the names of these flags as keys, accounts, policy and ingress", "none", text(&c.File)},
 		}},
 	}
 }
@@ -190,6 +199,11 @@ func load(args []string, getenv func(string) string) (Config, asked, error) {
 		}
 	}
 	c.settle()
+	if len(faults) == 0 { // the file can be read
+		if err := webhooks.Load(c.File, &c.Ingress); err != nil {
+			faults = append(faults, err)
+		}
+	}
 	return c, askedWork, errors.Join(append(faults, c.Validate())...)
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/seed-a7c21902/andon/cmd/internal/webhooks"
 	"github.com/seed-a7c21902/andon/pkg/handler"
 )
 
@@ -53,6 +54,7 @@ func (c *Config) readFile(groups []group, apply func(setting, string, origin)) [
 			faults = append(faults, c.readAccounts(val)...)
 		case key.Value == keyPolicy:
 			faults = append(faults, c.nonEmpty(c.readPolicy)(keyPolicy, val)...)
+		case key.Value == webhooks.Key: // read by that package
 		case !ok:
 			faults = append(faults, fmt.Errorf("%s: %q is not a setting%s", where, key.Value, hint(key.Value, known)))
 		default:

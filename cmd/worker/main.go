@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/seed-a7c21902/andon/cmd/internal/build"
+	"github.com/seed-a7c21902/andon/cmd/internal/logs"
 )
 
 // What the process exits with.
@@ -51,7 +52,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	log, err := newLogger(stderr, c)
+	log, err := logs.New(stderr, c.LogLevel, c.LogFormat)
 	if err != nil {
 		complain(stderr, err)
 		return exitUsage

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"github.com/seed-a7c21902/andon/cmd/internal/logs"
 )
 
 func TestRun(t *testing.T) {
@@ -38,7 +40,7 @@ func TestRun(t *testing.T) {
 func TestLogger(t *testing.T) {
 	c := Default(home(nil))
 	var b bytes.Buffer
-	log, err := newLogger(&b, c)
+	log, err := logs.New(&b, c.LogLevel, c.LogFormat)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +53,7 @@ func TestLogger(t *testing.T) {
 
 	b.Reset()
 	c.LogFormat, c.LogLevel = "text", "debug"
-	if log, err = newLogger(&b, c); err != nil {
+	if log, err = logs.New(&b, c.LogLevel, c.LogFormat); err != nil {
 		t.Fatal(err)
 	}
 	log.Debug("shown")

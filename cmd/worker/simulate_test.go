@@ -2,13 +2,14 @@ package main
 
 import (
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
 )
 
 func TestSimulator(t *testing.T) {
-	s, err := startSimulator(quiet())
+	s, err := startSimulator(slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

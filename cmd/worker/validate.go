@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/seed-a7c21902/andon/cmd/internal/logs"
+	"github.com/seed-a7c21902/andon/cmd/internal/webhooks"
 	"github.com/seed-a7c21902/andon/pkg/stop"
 )
 
@@ -49,8 +51,16 @@ func (c Config) Validate() error {
 	k.accounts()
 	k.policy()
 	k.listen("http-listen", c.HTTPListen, "")
-	k.oneOf("log-level", c.LogLevel, logLevels)
-	k.oneOf("log-format", c.LogFormat, logFormats)
+	if err := c.Ingress.Validate(); err != nil {
+		k.faults = append(k.faults, fmt.Errorf("%s: %w", webhooks.Key, err))
+	}
+	if c.IngressListen != "" {
+		if err := webhooks.Guarded(c.IngressListen, c.Ingress); err != nil {
+			k.faults = append(k.faults, err)
+		}
+	}
+	k.oneOf("log-level", c.LogLevel, logs.Levels)
+	k.oneOf("log-format", c.LogFormat, logs.Formats)
 	return errors.Join(k.faults...)
 }
 

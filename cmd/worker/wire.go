@@ -14,8 +14,11 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/seed-a7c21902/andon/cmd/internal/build"
+	"github.com/seed-a7c21902/andon/cmd/internal/web"
+	"github.com/seed-a7c21902/andon/cmd/internal/webhooks"
 	"github.com/seed-a7c21902/andon/pkg/asapi"
 	"github.com/seed-a7c21902/andon/pkg/handler"
+	"github.com/seed-a7c21902/andon/pkg/ingress"
 	"github.com/seed-a7c21902/andon/pkg/limiter"
 	"github.com/seed-a7c21902/andon/pkg/queue"
 	"github.com/seed-a7c21902/andon/pkg/queue/broker"
@@ -28,7 +31,7 @@ import (
 func work(ctx context.Context, c Config, getenv func(string) string, log *slog.Logger) error {
 	name, hooks := workerName(c.Simulate), newHooks(getenv)
 	reg := prometheus.NewRegistry()
-	registerBuildInfo(reg)
+	web.RegisterBuildInfo(reg)
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	api, closeAPI, err := newAPI(ctx, c, getenv, reg, log)
@@ -37,17 +40,17 @@ func work(ctx context.Context, c Config, getenv func(string) string, log *slog.L
 	}
 	defer closeAPI()
 
-	ln, err := listen(c.HTTPListen, log)
+	ln, err := web.Listen("http-listen", c.HTTPListen, log)
 	if err != nil {
 		return err
 	}
-	web := newServer(reg, log)
+	site := web.New("andon worker", reg, log)
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return web.serve(ln) })
+	group.Go(func() error { return site.Serve(ln) })
 	defer group.Wait() //nolint:errcheck // a second look at what the last line returns
-	defer closeWeb(web)
+	defer closeSite(site)
 
-	var checks []Check
+	var checks []web.Check
 	var inProcess nats.InProcessConnProvider
 	var capacity int64
 	if c.Embedded() {
@@ -57,7 +60,7 @@ func work(ctx context.Context, c Config, getenv func(string) string, log *slog.L
 		}
 		defer embedded.Shutdown()
 		inProcess, capacity = embedded, embedded.MaxStore()
-		checks = append(checks, Check{"broker", embedded.Healthy})
+		checks = append(checks, web.Check{Name: "broker", Fn: embedded.Healthy})
 		log.Info("broker listening", "url", embedded.ClientURL(), "store_dir", c.StoreDir)
 	}
 	q, err := queue.Open(ctx, queue.Config{
@@ -89,7 +92,7 @@ func work(ctx context.Context, c Config, getenv func(string) string, log *slog.L
 	}
 	h.SetHold(hold)
 
-	web.ready(append(checks, Check{"connection", q.Connected}, Check{"consumers", q.Consuming}, Check{"streams", q.Intact}, Check{"credentials", h.Credentials}, Check{"hold", h.Held})...)
+	site.Ready(append(checks, web.Check{Name: "connection", Fn: q.Connected}, web.Check{Name: "consumers", Fn: q.Consuming}, web.Check{Name: "streams", Fn: q.Intact}, web.Check{Name: "credentials", Fn: h.Credentials}, web.Check{Name: "hold", Fn: h.Held})...)
 	if c.DryRun {
 		log.Warn("dry run: every request is answered and none is carried out, now or later")
 	}
@@ -100,30 +103,37 @@ func work(ctx context.Context, c Config, getenv func(string) string, log *slog.L
 	}
 	offList, err := q.Serve(self.Worker, self.Version, func() stop.Worker {
 		now := self
-		now.InHand, now.Troubles, now.Held, now.Granted = q.InHand(), web.troubles(), h.HeldAccounts(), permits.Granted()
+		now.InHand, now.Troubles, now.Held, now.Granted = q.InHand(), site.Troubles(), h.HeldAccounts(), permits.Granted()
 		return now
 	})
 	if err != nil {
 		return err
 	}
 	defer offList()
+	if c.IngressListen != "" {
+		taken, err := takeWebhooks(ctx, c, inProcess, reg, log, group)
+		if err != nil {
+			return err
+		}
+		defer taken()
+	}
 	group.Go(func() error { q.WatchHold(ctx, h.SetHold); return nil })
 	group.Go(func() error { h.Audit(ctx); return nil })
 	group.Go(func() error {
-		defer context.AfterFunc(ctx, web.drain)()
-		defer closeWeb(web)
+		defer context.AfterFunc(ctx, site.Drain)()
+		defer closeSite(site)
 		w := queue.Worker{Plan: h.Plan, Execute: h.Execute, Follow: h.Follow, GiveUp: h.GiveUp, Serves: api.Serves, Gate: h.Gate, Slots: c.Concurrency}
 		return q.Work(ctx, hooks.worker(w, q))
 	})
 	return group.Wait()
 }
 
-// closeWeb ends the HTTP server when all else is over, so that it still tells
+// closeSite ends the HTTP server when all else is over, so that it still tells
 // of the shutdown while that lasts.
-func closeWeb(web *server) {
+func closeSite(site *web.Server) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_ = web.close(ctx) // what is still being answered then is cut
+	_ = site.Close(ctx) // what is still being answered then is cut
 }
 
 // newAPI is the client of the real API, or of a simulated one: what tells them
@@ -166,4 +176,28 @@ func workerName(simulated bool) string {
 		host = "simulated-" + host
 	}
 	return host + "-" + strconv.Itoa(os.Getpid())
+}
+
+// takeWebhooks starts the ingress beside the worker, on a connection of its own. What
+// it publishes, any worker takes.
+func takeWebhooks(ctx context.Context, c Config, inProcess nats.InProcessConnProvider, reg prometheus.Registerer, log *slog.Logger, group *errgroup.Group) (end func(), err error) {
+	client, err := queue.Connect(queue.Config{
+		URL: c.NATSURL, Creds: c.NATSCreds, Context: c.NATSContext, InboxPrefix: c.NATSInboxPrefix, InProcess: inProcess, Name: "andon ingress", Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.Ingress.Registerer, c.Ingress.Log = reg, log
+	in, err := ingress.New(c.Ingress, webhooks.Publisher{Client: client})
+	if err != nil {
+		client.Close()
+		return nil, fmt.Errorf("%w: %w", errConfig, err)
+	}
+	ln, err := web.Listen("ingress-listen", c.IngressListen, log)
+	if err != nil {
+		client.Close()
+		return nil, err
+	}
+	group.Go(func() error { return in.Serve(ctx, ln) })
+	return client.Close, nil
 }

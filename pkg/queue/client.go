@@ -74,6 +74,14 @@ func Connect(c Config) (*Client, error) {
 // Close closes the connection.
 func (c *Client) Close() { c.nc.Close() }
 
+// Connected says why the broker cannot be reached, nil if it can.
+func (c *Client) Connected() error {
+	if s := c.nc.Status(); s != nats.CONNECTED {
+		return fmt.Errorf("connection to NATS: %v", s)
+	}
+	return nil
+}
+
 // Server names the broker that answers.
 func (c *Client) Server() string { return c.nc.ConnectedUrlRedacted() }
 

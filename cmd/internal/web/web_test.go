@@ -1,4 +1,4 @@
-package main
+package web
 
 import (
 	"errors"
@@ -15,7 +15,7 @@ import (
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-func get(s *server, path string) (int, string) {
+func get(s *Server, path string) (int, string) {
 	w := httptest.NewRecorder()
 	s.http.Handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 	return w.Code, w.Body.String()
@@ -26,29 +26,29 @@ func TestHealth(t *testing.T) {
 	bad := Check{"credentials", func() error { return errors.New("account default:\nAuthFailure") }}
 	tests := []struct {
 		name   string
-		do     func(*server)
+		do     func(*Server)
 		path   string
 		status int
 		body   string
 	}{
-		{"alive while starting", func(*server) {}, "/livez", 200, "ok\n"},
-		{"not ready while starting", func(*server) {}, "/readyz", 503, "[-]start failed: not over yet\nreadyz check failed\n"},
-		{"ready", func(s *server) { s.ready(fine) }, "/readyz", 200, "ok\n"},
-		{"healthz is readyz", func(s *server) { s.ready(fine) }, "/healthz", 200, "ok\n"},
-		{"verbose", func(s *server) { s.ready(fine) }, "/readyz?verbose", 200, "[+]nats ok\nreadyz check passed\n"},
+		{"alive while starting", func(*Server) {}, "/livez", 200, "ok\n"},
+		{"not ready while starting", func(*Server) {}, "/readyz", 503, "[-]start failed: not over yet\nreadyz check failed\n"},
+		{"ready", func(s *Server) { s.Ready(fine) }, "/readyz", 200, "ok\n"},
+		{"healthz is readyz", func(s *Server) { s.Ready(fine) }, "/healthz", 200, "ok\n"},
+		{"verbose", func(s *Server) { s.Ready(fine) }, "/readyz?verbose", 200, "[+]nats ok\nreadyz check passed\n"},
 		{
-			"one check fails", func(s *server) { s.ready(fine, bad) }, "/readyz", 503,
+			"one check fails", func(s *Server) { s.Ready(fine, bad) }, "/readyz", 503,
 			"[+]nats ok\n[-]credentials failed: account default: AuthFailure\nreadyz check failed\n",
 		},
-		{"a failing check is no matter of life", func(s *server) { s.ready(bad) }, "/livez", 200, "ok\n"},
-		{"draining", func(s *server) { s.ready(fine); s.drain() }, "/readyz?verbose", 503, "[-]draining\nreadyz check failed\n"},
-		{"alive while draining", func(s *server) { s.drain() }, "/livez", 200, "ok\n"},
-		{"index", func(*server) {}, "/", 200, index},
-		{"no profiles", func(*server) {}, "/debug/pprof/", 404, "404 page not found\n"},
+		{"a failing check is no matter of life", func(s *Server) { s.Ready(bad) }, "/livez", 200, "ok\n"},
+		{"draining", func(s *Server) { s.Ready(fine); s.Drain() }, "/readyz?verbose", 503, "[-]draining\nreadyz check failed\n"},
+		{"alive while draining", func(s *Server) { s.Drain() }, "/livez", 200, "ok\n"},
+		{"index", func(*Server) {}, "/", 200, "andon worker\n" + paths},
+		{"no profiles", func(*Server) {}, "/debug/pprof/", 404, "404 page not found\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s := newServer(prometheus.NewRegistry(), quiet())
+			s := New("andon worker", prometheus.NewRegistry(), quiet())
 			tt.do(s)
 			status, body := get(s, tt.path)
 			if status != tt.status || body != tt.body {
@@ -60,8 +60,8 @@ func TestHealth(t *testing.T) {
 
 func TestMetrics(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
-	registerBuildInfo(reg)
-	status, body := get(newServer(reg, quiet()), "/metrics")
+	RegisterBuildInfo(reg)
+	status, body := get(New("andon worker", reg, quiet()), "/metrics")
 	if status != http.StatusOK || !strings.Contains(body, `andon_build_info{goversion="go1.`) {
 		t.Errorf("GET /metrics: got %d %s", status, body)
 	}
@@ -72,13 +72,13 @@ func TestMetrics(t *testing.T) {
 }
 
 func TestServe(t *testing.T) {
-	l, err := listen("127.0.0.1:0", quiet())
+	l, err := Listen("http-listen", "127.0.0.1:0", quiet())
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newServer(prometheus.NewRegistry(), quiet())
+	s := New("andon worker", prometheus.NewRegistry(), quiet())
 	done := make(chan error, 1)
-	go func() { done <- s.serve(l) }()
+	go func() { done <- s.Serve(l) }()
 
 	resp, err := http.Get("http://" + l.Addr().String() + "/livez")
 	if err != nil {
@@ -90,13 +90,13 @@ func TestServe(t *testing.T) {
 		t.Errorf("GET /livez: %q", body)
 	}
 
-	_, err = listen(l.Addr().String(), quiet())
+	_, err = Listen("http-listen", l.Addr().String(), quiet())
 	if err == nil || !strings.Contains(err.Error(), "--http-listen") {
 		t.Errorf("a port in use: got %v, want an error that names --http-listen", err)
 	}
 
 	http.DefaultClient.CloseIdleConnections()
-	if err := s.close(t.Context()); err != nil {
+	if err := s.Close(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if err := <-done; err != nil {

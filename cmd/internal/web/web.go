@@ -1,4 +1,6 @@
-package main
+// Package web serves the health of a process and its metrics. It answers for what the
+// process says of itself, and never asks anybody else.
+package web
 
 import (
 	"context"
@@ -16,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/seed-a7c21902/andon/cmd/internal/build"
 	"github.com/seed-a7c21902/andon/pkg/stop"
 )
 
@@ -26,11 +29,12 @@ type Check struct {
 	Fn   func() error
 }
 
-// server answers for the health of the process and shows its metrics. It is
+// Server answers for the health of the process and shows its metrics. It is
 // alive before it is ready: it serves while the parts it reports on are still
 // being made.
-type server struct {
+type Server struct {
 	http     *http.Server
+	index    string
 	draining atomic.Bool
 
 	mu      sync.Mutex
@@ -38,19 +42,20 @@ type server struct {
 	started bool    // by mu
 }
 
-const index = `andon worker
-
+// paths are what every process serves.
+const paths = `
 /livez           is the process alive
 /readyz          does it take requests; ?verbose names each check
 /metrics         Prometheus metrics
 `
 
-// newServer makes a server that is not ready until [server.ready].
-func newServer(metrics prometheus.Gatherer, log *slog.Logger) *server {
-	s := &server{}
+// New makes a server that is not ready until [Server.Ready]. The name is what it calls
+// itself.
+func New(name string, metrics prometheus.Gatherer, log *slog.Logger) *Server {
+	s := &Server{index: name + "\n" + paths}
 	errs := slog.NewLogLogger(log.Handler(), slog.LevelWarn)
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, index) })
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, s.index) })
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.HandleFunc("GET /healthz", s.readyz)
@@ -76,37 +81,37 @@ func newServer(metrics prometheus.Gatherer, log *slog.Logger) *server {
 	return s
 }
 
-// listen opens the port by itself, so that one that is taken fails the start.
-func listen(addr string, log *slog.Logger) (net.Listener, error) {
+// Listen opens the port by itself, so that one that is taken fails the start.
+func Listen(flag, addr string, log *slog.Logger) (net.Listener, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("listen for HTTP on %s; choose another address with --http-listen: %w", addr, err)
+		return nil, fmt.Errorf("listen for HTTP on %s; choose another address with --%s: %w", addr, flag, err)
 	}
 	log.Info("http listening", "addr", l.Addr().String())
 	return l, nil
 }
 
-// serve answers on l until close; it returns an error when it stops before.
-func (s *server) serve(l net.Listener) error {
+// Serve answers on l until Close; it returns an error when it stops before.
+func (s *Server) Serve(l net.Listener) error {
 	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve HTTP: %w", err)
 	}
 	return nil
 }
 
-// ready says that the start is over; readiness depends on the checks now.
-func (s *server) ready(checks ...Check) {
+// Ready says that the start is over; readiness depends on the checks now.
+func (s *Server) Ready(checks ...Check) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.checks, s.started = checks, true
 }
 
-// drain makes the server unready for good, while it still serves: the
+// Drain makes the server unready for good, while it still serves: the
 // shutdown has begun.
-func (s *server) drain() { s.draining.Store(true) }
+func (s *Server) Drain() { s.draining.Store(true) }
 
-// close lets requests that are being answered end, as long as ctx allows.
-func (s *server) close(ctx context.Context) error {
+// Close lets requests that are being answered end, as long as ctx allows.
+func (s *Server) Close(ctx context.Context) error {
 	if err := s.http.Shutdown(ctx); err != nil {
 		_ = s.http.Close()
 		return fmt.Errorf("stop serving HTTP: %w", err)
@@ -116,7 +121,7 @@ func (s *server) close(ctx context.Context) error {
 
 // readyz is written as Kubernetes writes it: the status code counts, the list
 // is for people.
-func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	report, ok := s.report()
 	_, verbose := r.URL.Query()["verbose"]
 	switch {
@@ -129,8 +134,8 @@ func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// troubles are the checks that fail.
-func (s *server) troubles() []stop.Trouble {
+// Troubles are the checks that fail.
+func (s *Server) Troubles() []stop.Trouble {
 	s.mu.Lock()
 	checks := s.checks
 	s.mu.Unlock()
@@ -149,7 +154,7 @@ func (s *server) troubles() []stop.Trouble {
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
 // report runs the checks.
-func (s *server) report() (string, bool) {
+func (s *Server) report() (string, bool) {
 	s.mu.Lock()
 	checks, started := s.checks, s.started
 	s.mu.Unlock()
@@ -180,4 +185,13 @@ func plain(w http.ResponseWriter, status int, body string) {
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	_, _ = io.WriteString(w, strings.TrimSuffix(body, "\n")+"\n")
+}
+
+// RegisterBuildInfo adds the metric that tells dashboards which build runs.
+func RegisterBuildInfo(reg prometheus.Registerer) {
+	b := build.Info()
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "andon_build_info", Help: "Always 1; the labels say what this binary was made from.",
+		ConstLabels: prometheus.Labels{"version": b.Version, "revision": b.Revision, "goversion": b.GoVersion},
+	}, func() float64 { return 1 }))
 }

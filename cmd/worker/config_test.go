@@ -84,6 +84,7 @@ var valid = map[string]string{
 	"rate":              "12.5",
 	"concurrency":       "64",
 	"http-listen":       ":9090",
+	"ingress-listen":    "127.0.0.1:9091",
 	"log-level":         "debug",
 	"log-format":        "json",
 }

@@ -106,6 +106,9 @@ func open(c Config, to Publisher) (*Ingress, error) {
 	if c.Rate < 0 {
 		faults = append(faults, fmt.Errorf("rate %v: must not be negative", c.Rate))
 	}
+	if c.Auth != nil && len(c.Auth) == 0 {
+		faults = append(faults, errors.New("sources: names none, so that nothing would be served; say which, or leave it out"))
+	}
 	for s := range c.Auth {
 		if !known(s) {
 			faults = append(faults, fmt.Errorf("%q is no source; there are %v", s, Sources()))

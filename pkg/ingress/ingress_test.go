@@ -281,6 +281,7 @@ func TestAuthentication(t *testing.T) {
 
 func TestConfigurationsThatAreRefused(t *testing.T) {
 	for rule, c := range map[string]Config{
+		"no source at all":             {Auth: map[Source]Auth{}},
 		"a source that is none":        {Auth: map[Source]Auth{"nagios": {}}},
 		"a secret that is not there":   {Auth: map[Source]Auth{SourceGrafana: {HMACFiles: []string{"/no/such/file"}}}},
 		"a secret that can be tried":   {Auth: map[Source]Auth{SourceGrafana: {HMACFiles: []string{secret(t, "short")}}}},

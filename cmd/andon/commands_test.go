@@ -50,7 +50,7 @@ func TestAnIncidentByTheCommandLine(t *testing.T) {
 		}
 		return nil
 	})
-	golden(t, "incident.txt", strings.ReplaceAll(d.record([]step{
+	harness.Golden(t, "testdata/incident.txt", strings.ReplaceAll(d.record([]step{
 		{args: "plan --tag env=prod --name shop* --region ap-guangzhou --max-targets 50 --id look"},
 		{args: "stop asg-shopweb1 --region ap-guangzhou --reason 5xx_after_v18 --incident INC-4711 --id first --wait"},
 		{args: "stop asg-shopweb1 --region ap-guangzhou --id second --wait -o json"},
@@ -108,7 +108,7 @@ func (d *desk) publish(subject, payload string) {
 func TestMistakesOnTheCommandLine(t *testing.T) {
 	t.Parallel()
 	d := &desk{t: t, program: harness.Program(t, harness.Module+"/cmd/andon"), env: []string{"ANDON_BY=alice", "NATS_URL=nats://127.0.0.1:1"}}
-	golden(t, "mistakes.txt", d.record([]step{
+	harness.Golden(t, "testdata/mistakes.txt", d.record([]step{
 		{args: "halt"},
 		{args: "stp asg-a"},
 		{args: "stop"},

@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -166,11 +165,11 @@ func matcher(filters []string) (func(queue.Letter) bool, error) {
 	var tests []test
 	for _, f := range filters {
 		name, pattern, ok := strings.Cut(f, "=")
-		if !ok || fields[name] == nil || !utf8.ValidString(pattern) {
+		known, err := stop.Wildcard(pattern)
+		if !ok || fields[name] == nil || err != nil {
 			return nil, usage("--filter %q: want a field and a pattern, such as why=failed; the fields are request, target, why, message, subject", f)
 		}
-		quoted := strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, ".*")
-		tests = append(tests, test{fields[name], regexp.MustCompile("(?s)^" + quoted + "$")})
+		tests = append(tests, test{fields[name], known})
 	}
 	return func(l queue.Letter) bool {
 		for _, t := range tests {
@@ -234,12 +233,11 @@ const (
 
 // replay is a letter that is to be asked for again, or why it cannot be.
 type replay struct {
-	Letter    queue.Letter `json:"-"`
-	Place     uint64       `json:"Place"`
-	Of        string       `json:"Of"`
-	Request   string       `json:"Request,omitempty"`
-	Published bool         `json:"Published"`
-	Problem   string       `json:"Problem,omitempty"`
+	Place     uint64 `json:"Place"`
+	Of        string `json:"Of"`
+	Request   string `json:"Request,omitempty"`
+	Published bool   `json:"Published"`
+	Problem   string `json:"Problem,omitempty"`
 
 	message stop.Message
 }
@@ -259,7 +257,7 @@ func (s *session) again(ctx context.Context, requests, filters []string) ([]repl
 			return nil, err
 		}
 		for _, l := range letters {
-			r := replay{Letter: l, Place: l.Place, Of: stop.Task{Request: l.Request, Name: l.Target}.Key()}
+			r := replay{Place: l.Place, Of: stop.Task{Request: l.Request, Name: l.Target}.Key()}
 			var err error
 			if r.message, r.Request, err = l.Again(l.Place); err != nil {
 				r.Problem = err.Error()

@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
+
+	"github.com/seed-a7c21902/andon/test/harness"
 )
 
 // The manual pages and completions below docs are made of the commands; "make docs"
@@ -32,7 +34,7 @@ func TestManualPagesAndCompletionsAreThoseOfTheCommands(t *testing.T) {
 		files[filepath.Join("completion", name)] = b.String()
 	}
 	for file, text := range files {
-		golden(t, filepath.Join("../../../docs", file), text)
+		harness.Golden(t, filepath.Join("../../docs", file), text)
 	}
 	for _, dir := range []string{"man", "completion"} {
 		there, err := os.ReadDir(filepath.Join("../../docs", dir))

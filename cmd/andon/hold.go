@@ -32,7 +32,7 @@ by their NotAfter. What is paused stays paused.`,
 			case length > 0:
 				h.Until = time.Now().Add(length).UTC().Truncate(time.Second)
 			}
-			h.By = cmp.Or(h.By, s.getenv("ANDON_BY"), whoami(s.getenv))
+			h.By = s.asker(h.By)
 			if err := s.ask(ctx, func(ctx context.Context) error { return s.hold(ctx, h, replace) }); err != nil {
 				return err
 			}
@@ -54,7 +54,7 @@ func (s *session) hold(ctx context.Context, h stop.Hold, replace bool) error {
 	if err != nil {
 		return err
 	}
-	over := there != nil && there.Past(time.Now())
+	over := there != nil && !there.InForce(time.Now())
 	err = s.client.SetHold(ctx, h, replace || over)
 	if !errors.Is(err, stop.ErrLost) {
 		return err
@@ -87,7 +87,7 @@ func newRelease(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if hold == nil || hold.Past(time.Now()) {
+			if !hold.InForce(time.Now()) {
 				s.say("there was no hold")
 				return nil
 			}
@@ -105,9 +105,8 @@ const heardWithin = 5 * time.Second
 func (s *session) heldBy(ctx context.Context, held bool) error {
 	ctx, cancel := context.WithTimeout(ctx, heardWithin)
 	defer cancel()
-	var workers []stop.Worker
 	for {
-		err := s.ask(ctx, func(ctx context.Context) (err error) { workers, err = s.client.Workers(ctx); return err })
+		workers, err := s.workers(ctx)
 		if err != nil && len(workers) == 0 {
 			s.say("whether the workers have heard is not known: %v", err)
 			return nil

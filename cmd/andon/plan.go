@@ -42,9 +42,7 @@ func (a *asking) look(ctx context.Context, s *session, args []string) error {
 	if err != nil {
 		return err
 	}
-	if published.Sub(end.whole.RequestedAt) > time.Minute {
-		s.say("%s was asked for %s ago already; this is what was found then", r.ID, long(time.Since(end.whole.RequestedAt)))
-	}
+	end.sayIfOld(s, published, "this is what was found then")
 	f := a.forecast(ctx, s, end)
 	if s.output == formatJSON {
 		f.Results = end.rows()
@@ -81,8 +79,8 @@ func (a *asking) forecast(ctx context.Context, s *session, end *ending) forecast
 	if f.WouldPause == 0 {
 		return f
 	}
-	var workers []stop.Worker
-	if err := s.ask(ctx, func(ctx context.Context) (err error) { workers, err = s.client.Workers(ctx); return err }); err != nil || len(workers) == 0 {
+	workers, err := s.workers(ctx)
+	if err != nil || len(workers) == 0 {
 		f.Unknown = "no worker could be asked"
 		return f
 	}
@@ -118,11 +116,8 @@ func (f forecast) String() string {
 	if f.Unknown != "" {
 		return text + "; how long that takes is not known: " + f.Unknown
 	}
-	took := "less than a second"
-	if f.Seconds >= 1 {
-		took = "about " + long(time.Duration(f.Seconds*float64(time.Second)))
-	}
-	return fmt.Sprintf("%s; it would take %s at the %.4g calls a second that are granted at present to %s", text, took, f.Rate, each(f.Quotas))
+	return fmt.Sprintf("%s; it would take %s at the %.4g calls a second that are granted at present to %s",
+		text, took(time.Duration(f.Seconds*float64(time.Second)), "about "), f.Rate, each(f.Quotas))
 }
 
 func each(quotas int) string {

@@ -253,6 +253,14 @@ func long(d time.Duration) string {
 	}
 }
 
+// took is how long something takes, in words where that is no time at all.
+func took(d time.Duration, about string) string {
+	if d < time.Second {
+		return "less than a second"
+	}
+	return about + long(d)
+}
+
 // count is a number with its noun.
 func count(n int, noun string) string {
 	if n == 1 {

@@ -69,7 +69,7 @@ func waitFor(set *pflag.FlagSet, timeout *time.Duration) {
 func (a *asking) request(ctx context.Context, s *session, args []string) (stop.Request, error) {
 	r := stop.Request{
 		ID: cmp.Or(a.id, a.newID()), Account: a.account, MaxTargets: a.maxTargets,
-		Reason: a.reason, Incident: a.incident, RequestedBy: cmp.Or(a.by, s.getenv("ANDON_BY"), whoami(s.getenv)),
+		Reason: a.reason, Incident: a.incident, RequestedBy: s.asker(a.by),
 		DryRun: a.dryRun, AllowRollback: a.rollback, ResumeMode: stop.ResumeMode(strings.ToUpper(a.mode)),
 	}
 	if a.id != "" {
@@ -268,7 +268,7 @@ func (a *asking) subject(s *session) (string, error) {
 	if team == "" {
 		return subject, nil
 	}
-	if !stop.ValidID(team) || stop.LaneOf(subject+"."+team) != lane {
+	if !stop.ValidTeam(team) {
 		return "", usage("--team %q: want letters, digits, - and _, and not the name of a lane", team)
 	}
 	return subject + "." + team, nil
@@ -295,7 +295,7 @@ func (a *asking) judge(s *session, r stop.Request) error {
 		return err
 	}
 	m.Stored = time.Now()
-	if _, bad := stop.Decode(m, stop.Defaults{Region: "ap-guangzhou"}); bad != nil {
+	if _, bad := stop.Judge(m); bad != nil {
 		return usage("%v", bad)
 	}
 	if !r.NotAfter.IsZero() && r.NotAfter.Before(m.Stored) {

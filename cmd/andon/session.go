@@ -16,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/seed-a7c21902/andon/pkg/queue"
+	"github.com/seed-a7c21902/andon/pkg/stop"
 )
 
 // How long the broker is given to answer a question, and to hand over what there
@@ -126,6 +127,17 @@ func (s *session) askWithin(ctx context.Context, within time.Duration, f func(co
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	return s.client.Ask(ctx, f)
+}
+
+// workers asks the workers how they do.
+func (s *session) workers(ctx context.Context) (workers []stop.Worker, err error) {
+	err = s.ask(ctx, func(ctx context.Context) (err error) { workers, err = s.client.Workers(ctx); return err })
+	return workers, err
+}
+
+// asker is who asks, unless a flag says so.
+func (s *session) asker(flag string) string {
+	return cmp.Or(flag, s.getenv("ANDON_BY"), whoami(s.getenv))
 }
 
 // say writes to whoever watches, not to what reads the output.

@@ -103,7 +103,7 @@ func (s *session) status(ctx context.Context) (*status, error) {
 		}},
 		{"hold", func(ctx context.Context) error {
 			h, err := s.client.Hold(ctx)
-			if err == nil && h != nil && !h.Past(time.Now()) {
+			if err == nil && h.InForce(time.Now()) {
 				st.Hold = h
 			}
 			return err

@@ -194,10 +194,6 @@ func (a *asking) await(ctx context.Context, s *session, r stop.Request, publishe
 	if err != nil {
 		return err
 	}
-	// Clocks differ; that long ago is not just now by any.
-	const before = time.Minute
-	if published.Sub(end.whole.RequestedAt) > before {
-		s.say("%s was asked for %s ago already; these are its results, and nothing was done again", r.ID, long(time.Since(end.whole.RequestedAt)))
-	}
+	end.sayIfOld(s, published, "these are its results, and nothing was done again")
 	return s.show(end)
 }

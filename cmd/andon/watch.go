@@ -70,7 +70,6 @@ type tally struct {
 	total, decided int
 	counts         map[stop.Outcome]int
 	told           stop.Progress
-	begun          time.Time
 }
 
 // rows are the results of the targets, by account, region and group; of a request
@@ -184,7 +183,7 @@ func (s *session) collect(ctx context.Context, request string, how followed) (*e
 	group.Go(func() error {
 		return s.client.Progress(ctx, request, func(p stop.Progress) { tell(news{progress: &p}) })
 	})
-	end := &ending{tally: tally{request: request, counts: make(map[stop.Outcome]int), begun: time.Now()}}
+	end := &ending{tally: tally{request: request, counts: make(map[stop.Outcome]int)}}
 	screen := s.newScreen(how)
 	tick := time.NewTicker(screen.every)
 	defer tick.Stop()
@@ -270,11 +269,10 @@ func (s *session) unheard(ctx context.Context, request string, how followed) (wh
 		}
 	}
 	var hold *stop.Hold
-	var workers []stop.Worker
-	if err := s.client.Ask(ctx, func(ctx context.Context) (err error) { hold, err = s.client.Hold(ctx); return err }); err == nil && hold != nil && !hold.Past(time.Now()) {
+	if err := s.client.Ask(ctx, func(ctx context.Context) (err error) { hold, err = s.client.Hold(ctx); return err }); err == nil && hold.InForce(time.Now()) {
 		return fmt.Sprintf("all calls are held by %s, %s: %s", cmp.Or(hold.By, "somebody"), until(*hold), clean(hold.Reason, "")), nil
 	}
-	err = s.client.Ask(ctx, func(ctx context.Context) (err error) { workers, err = s.client.Workers(ctx); return err })
+	workers, err := s.workers(ctx)
 	switch {
 	case err == nil && len(workers) == 0:
 		return "no worker answers. Nothing is lost; it goes on when one is there", nil
@@ -314,6 +312,15 @@ type whole struct {
 // listed is how many of those that did not reach the goal are shown by themselves.
 const listed = 20
 
+// sayIfOld says that a request was published before this program began: what it ends
+// with is of then. Clocks differ; that long ago is not just now by any.
+func (e *ending) sayIfOld(s *session, published time.Time, so string) {
+	const before = time.Minute
+	if published.Sub(e.whole.RequestedAt) > before {
+		s.say("%s was asked for %s ago already; %s", e.request, long(time.Since(e.whole.RequestedAt)), so)
+	}
+}
+
 // show prints how a request has ended, and ends with the exit code for that.
 func (s *session) show(end *ending) error {
 	var err error
@@ -346,11 +353,7 @@ func (s *session) summary(end *ending) error {
 			lines = append(lines, line{o, n})
 		}
 	}
-	took := "less than a second"
-	if d := end.whole.FinishedAt.Sub(end.whole.RequestedAt); d >= time.Second {
-		took = long(d)
-	}
-	fmt.Fprintf(s.out, "%s: %s in %s\n", end.request, count(end.whole.Total, "group"), took)
+	fmt.Fprintf(s.out, "%s: %s in %s\n", end.request, count(end.whole.Total, "group"), took(end.whole.FinishedAt.Sub(end.whole.RequestedAt), ""))
 	if end.whole.Message != "" {
 		fmt.Fprintln(s.out, clean(end.whole.Message, ""))
 	}

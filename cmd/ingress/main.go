@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -165,7 +164,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return site.Serve(health) })
 	defer group.Wait() //nolint:errcheck // a second look at what the last line returns
-	defer closeSite(site)
+	defer site.End()
 	ln, err := web.Listen("ingress-listen", o.listen, log)
 	if err != nil {
 		return err //nolint:wrapcheck // it says where
@@ -173,16 +172,9 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	site.Ready(web.Check{Name: "connection", Fn: client.Connected})
 	log.Info("taking webhooks", "version", build.Info().Version, "addr", ln.Addr().String())
 	group.Go(func() error {
-		defer closeSite(site)
+		defer site.End()
 		defer context.AfterFunc(ctx, site.Drain)()
 		return in.Serve(ctx, ln)
 	})
 	return group.Wait() //nolint:wrapcheck // it says what
-}
-
-// closeSite ends the HTTP server of the health when all else is over.
-func closeSite(site *web.Server) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_ = site.Close(ctx) // what is still being answered then is cut
 }

@@ -48,7 +48,7 @@ func work(ctx context.Context, c Config, getenv func(string) string, log *slog.L
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return site.Serve(ln) })
 	defer group.Wait() //nolint:errcheck // a second look at what the last line returns
-	defer closeSite(site)
+	defer site.End()
 
 	var checks []web.Check
 	var inProcess nats.InProcessConnProvider
@@ -121,19 +121,11 @@ func work(ctx context.Context, c Config, getenv func(string) string, log *slog.L
 	group.Go(func() error { h.Audit(ctx); return nil })
 	group.Go(func() error {
 		defer context.AfterFunc(ctx, site.Drain)()
-		defer closeSite(site)
+		defer site.End()
 		w := queue.Worker{Plan: h.Plan, Execute: h.Execute, Follow: h.Follow, GiveUp: h.GiveUp, Serves: api.Serves, Gate: h.Gate, Slots: c.Concurrency}
 		return q.Work(ctx, hooks.worker(w, q))
 	})
 	return group.Wait()
-}
-
-// closeSite ends the HTTP server when all else is over, so that it still tells
-// of the shutdown while that lasts.
-func closeSite(site *web.Server) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_ = site.Close(ctx) // what is still being answered then is cut
 }
 
 // newAPI is the client of the real API, or of a simulated one: what tells them

@@ -162,7 +162,7 @@ func (h *holds) setFleet(hold *stop.Hold) {
 // fleetLocked reports whether the hold of the whole fleet is in force. One
 // whose time is over ends here.
 func (h *holds) fleetLocked() bool {
-	if h.fleet != nil && h.fleet.Past(time.Now()) {
+	if h.fleet != nil && !h.fleet.InForce(time.Now()) {
 		h.log.Info("the hold of all calls is over", "reason", h.fleet.Reason, "until", h.fleet.Until)
 		h.fleet = nil
 	}

@@ -1,11 +1,10 @@
 package ingress
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
 	"maps"
 	"time"
+
+	"github.com/seed-a7c21902/andon/pkg/stop"
 )
 
 // Source is a sender of webhooks: a closed set, the last element of its path and a
@@ -51,10 +50,4 @@ func (a Alert) fields() map[string]any {
 }
 
 // id is the identity of the request that an alert makes for a target.
-func id(parts ...string) string {
-	h := sha256.New()
-	for _, p := range parts {
-		fmt.Fprintf(h, "%d:%s", len(p), p) // keeps ("a","bc") and ("ab","c") apart
-	}
-	return "alert-" + hex.EncodeToString(h.Sum(nil)[:16])
-}
+func id(parts ...string) string { return "alert-" + stop.Hash(parts...) }

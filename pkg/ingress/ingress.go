@@ -100,7 +100,7 @@ func open(c Config, to Publisher) (*Ingress, error) {
 	if i.rules, err = newMapping(c.Rules); err != nil {
 		faults = append(faults, err)
 	}
-	if c.Team != "" && (!stop.ValidID(c.Team) || stop.LaneOf(stop.SubjectStop+"."+c.Team) != stop.LaneNormal) {
+	if c.Team != "" && !stop.ValidTeam(c.Team) {
 		faults = append(faults, fmt.Errorf("team %q: want letters, digits, - and _, and not the name of a lane", c.Team))
 	}
 	if c.Rate < 0 {
@@ -331,7 +331,7 @@ func (i *Ingress) request(r *http.Request, body []byte) (answer, *refusal) {
 		return answer{}, refuse(fateInvalid, http.StatusBadRequest, fmt.Errorf("lane %q: must be urgent, normal or bulk", stop.Clip(string(lane), 40)))
 	}
 	m := stop.Message{Subject: i.subject(lane), Header: headers(r), Data: body, Stored: time.Now()}
-	known, bad := stop.Decode(m, stop.Defaults{Region: "ap-guangzhou"}) // a region that is left out is the workers'
+	known, bad := stop.Judge(m)
 	if bad != nil {
 		return answer{}, refuse(fateInvalid, http.StatusBadRequest, bad)
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/seed-a7c21902/andon/pkg/stop"
+	"github.com/seed-a7c21902/andon/test/harness"
 )
 
 // shelf keeps what is published, as the broker does: once for each identity.
@@ -138,22 +139,8 @@ func TestWhatBecomesOfEachSample(t *testing.T) {
 				}
 				fmt.Fprintf(&b, "%s %s since %s\n%s\n", m.Subject, r.ID, r.Since.Format(time.RFC3339), data)
 			}
-			golden(t, filepath.Join("../../testdata/ingress", strings.TrimSuffix(file, ".json")+".requests"), b.String())
+			harness.Golden(t, filepath.Join("../../testdata/ingress", strings.TrimSuffix(file, ".json")+".requests"), b.String())
 		})
-	}
-}
-
-func golden(t *testing.T, path, got string) {
-	t.Helper()
-	if os.Getenv("UPDATE") != "" {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(path)
-	if err != nil || string(want) != got {
-		t.Errorf("not as in %s (%v; UPDATE=1 writes it):\n%s", path, err, got)
 	}
 }
 

@@ -75,8 +75,7 @@ func understand(r Rule) (rule, error) {
 		faults = append(faults, errors.New("group is required: the id, or a template such as {{.Labels.asg}}"))
 	}
 	for label, pattern := range r.Match {
-		quoted := strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, ".*")
-		compiled, err := regexp.Compile("(?s)^" + quoted + "$")
+		compiled, err := stop.Wildcard(pattern)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("match %s: %q is no pattern", label, pattern))
 		}

@@ -115,7 +115,7 @@ func (r *reader) Backlog(ctx context.Context) (map[stop.Lane]Backlog, error) {
 }
 
 func (r *reader) count(ctx context.Context, stream string, laneOf func(string) stop.Lane, lanes map[stop.Lane]Backlog) error {
-	s, err := r.js.Stream(ctx, stream)
+	s, err := r.stream(ctx, stream)
 	if err != nil {
 		return fmt.Errorf("look up stream %s: %w", stream, err)
 	}

@@ -20,8 +20,7 @@ func (d DeadLetter) Again(place uint64) (Message, string, error) {
 		return Message{}, "", fmt.Errorf("it stood under %s, where no requests are", quote(d.Subject))
 	}
 	old := Message{Subject: d.Subject, Header: d.Header, Data: d.Data, Stored: d.StoredAt, Sequence: d.Sequence}
-	// A region that the request leaves to the workers is theirs again.
-	if _, bad := Decode(old, Defaults{Region: "ap-guangzhou"}); bad != nil {
+	if _, bad := Judge(old); bad != nil {
 		return Message{}, "", fmt.Errorf("it cannot be carried out as it is: %w", bad)
 	}
 	env, bad := open(old)
@@ -33,7 +32,7 @@ func (d DeadLetter) Again(place uint64) (Message, string, error) {
 		return Message{}, "", fmt.Errorf("read the request: %w", err)
 	}
 	key := Task{Request: d.Request, Name: d.Target}.Key()
-	id := "again-" + strconv.FormatUint(place, 10) + "-" + hash(key)[:12]
+	id := "again-" + strconv.FormatUint(place, 10) + "-" + Hash(key)[:12]
 	fields["Id"] = json.RawMessage(strconv.Quote(id))
 	delete(fields, "NotAfter")
 	var data bytes.Buffer

@@ -50,7 +50,7 @@ type Doubt struct {
 func (c Call) Place() string {
 	region, activity := c.Target.Region, c.Target.RefreshActivityID
 	if !ValidRegion(region) || !activityPattern.MatchString(activity) {
-		return "x." + hash(region, activity)
+		return "x." + Hash(region, activity)
 	}
 	return region + "." + activity
 }

@@ -19,8 +19,10 @@ type Hold struct {
 	Until time.Time `json:"Until,omitzero"`
 }
 
-// Past reports whether the time of the hold is over.
-func (h *Hold) Past(now time.Time) bool { return !h.Until.IsZero() && now.After(h.Until) }
+// InForce reports whether there is a hold, and its time is not over.
+func (h *Hold) InForce(now time.Time) bool {
+	return h != nil && (h.Until.IsZero() || !now.After(h.Until))
+}
 
 // Budget is which groups were paused of late, and when, for the limit on how
 // many may be.

@@ -66,6 +66,12 @@ func since(text string) time.Time {
 	return t.UTC()
 }
 
+// Judge reads a message as a worker will: a region that is left out, and that only the
+// workers know, is no fault.
+func Judge(m Message) (Request, *Invalid) {
+	return Decode(m, Defaults{Region: "ap-guangzhou"})
+}
+
 // shorten drops from a request that breaks the contract what must not be
 // repeated in its result: texts that are too long, ids of the wrong shape, lists
 // that may hold either, and what is only for requests to resume.
@@ -103,7 +109,7 @@ func identity(own string, env envelope, m Message) string {
 	case own != "":
 		return fit(own)
 	case env.id != "":
-		return "ce-" + hash(env.origin, env.id)
+		return "ce-" + Hash(env.origin, env.id)
 	case msgID != "":
 		return fit(msgID)
 	default:
@@ -122,10 +128,12 @@ func fit(id string) string {
 	if idPattern.MatchString(id) {
 		return id
 	}
-	return "id-" + hash(id)
+	return "id-" + Hash(id)
 }
 
-func hash(parts ...string) string {
+// Hash is a name made of parts that cannot be one themselves: always the same for the
+// same parts, 32 hexadecimal digits.
+func Hash(parts ...string) string {
 	h := sha256.New()
 	for _, p := range parts {
 		// The length keeps ("a","bc") and ("ab","c") apart.

@@ -68,6 +68,11 @@ func TeamOf(subject string) string {
 	return team
 }
 
+// ValidTeam reports whether a token can name a team: it stands where a lane might.
+func ValidTeam(team string) bool {
+	return ValidID(team) && LaneOf(SubjectStop+"."+team) == LaneNormal
+}
+
 // laneToken reads the lane of a subject, and what follows it.
 func laneToken(subject string) (l Lane, rest string) {
 	prefix := prefixOf(ActionOf(subject))

@@ -110,6 +110,14 @@ func (s *Server) Ready(checks ...Check) {
 // shutdown has begun.
 func (s *Server) Drain() { s.draining.Store(true) }
 
+// End closes the server when all else is over, so that it still tells of the shutdown
+// while that lasts.
+func (s *Server) End() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = s.Close(ctx) // what is still being answered then is cut
+}
+
 // Close lets requests that are being answered end, as long as ctx allows.
 func (s *Server) Close(ctx context.Context) error {
 	if err := s.http.Shutdown(ctx); err != nil {

@@ -226,7 +226,7 @@ func TestProgressThatIsForgedIsHarmless(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	harness.Eventually(t, 20*time.Second, func() error {
+	harness.Eventually(t, 30*time.Second, func() error {
 		if err := nc.Publish("as.refresh.progress.FORGED", []byte(`{"Total":2,"Quotas":[{"Account":"\u001b]0;owned\u0007\u001b[2J","Endpoint":"x","Total":2}]}`)); err != nil {
 			return err
 		}
@@ -262,7 +262,7 @@ func TestAFileThatDoesNotComeCanBeLeft(t *testing.T) {
 	left := make(chan struct{})
 	go func() { _ = c.Wait(); close(left) }() // how it ended is in ProcessState
 	// Before it listens to signals, one ends it too, but without a code.
-	harness.Eventually(t, 20*time.Second, func() error {
+	harness.Eventually(t, 30*time.Second, func() error {
 		select {
 		case <-left:
 			return nil

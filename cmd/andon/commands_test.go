@@ -44,7 +44,7 @@ func TestAnIncidentByTheCommandLine(t *testing.T) {
 	d.work(d.url(""))
 	d.work(d.url(""))
 	d.publish("as.refresh.stop", `{"Id":"broken","AutoScalingGroupId":`)
-	harness.Eventually(t, 10*time.Second, func() error {
+	harness.Eventually(t, 30*time.Second, func() error {
 		if o := d.andon("dead", "ls"); !strings.Contains(o.out, "invalid") {
 			return fmt.Errorf("no dead letter: %s%s", o.out, o.err)
 		}

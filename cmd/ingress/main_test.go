@@ -122,7 +122,7 @@ func TestRunServesUntilStopped(t *testing.T) {
 	}()
 	client := &http.Client{Timeout: 5 * time.Second}
 	defer client.CloseIdleConnections()
-	harness.Eventually(t, 20*time.Second, func() error {
+	harness.Eventually(t, 30*time.Second, func() error {
 		select {
 		case c := <-code:
 			code <- c

@@ -74,7 +74,7 @@ func BenchmarkIdle(b *testing.B) {
 				"HOME=" + b.TempDir(), "PATH=" + os.Getenv("PATH"),
 				"TENCENTCLOUD_SECRET_ID=" + simulator.SampleSecretID, "TENCENTCLOUD_SECRET_KEY=" + simulator.SampleSecretKey,
 			}})
-			r.eventually(20*time.Second, func() error {
+			r.eventually(30*time.Second, func() error {
 				resp, err := http.Get("http://" + web + "/readyz")
 				if err != nil {
 					return err

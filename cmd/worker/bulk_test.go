@@ -307,7 +307,7 @@ func TestAHoldStopsEveryCallAndLosesNothing(t *testing.T) {
 	if _, err := control.PutString(t.Context(), stop.ControlHold, `{"Reason":"maintenance","By":"alice"}`); err != nil {
 		t.Fatal(err)
 	}
-	r.eventually(10*time.Second, func() error {
+	r.eventually(30*time.Second, func() error {
 		if status, body := r.get("/readyz?verbose"); status == http.StatusOK || !strings.Contains(body, "maintenance") {
 			return fmt.Errorf("readiness is %d: %s", status, body)
 		}
@@ -414,7 +414,7 @@ func TestAnUnreachableRegionDelaysNobody(t *testing.T) {
 	}
 	begun := time.Now()
 	r.publish("as.refresh.stop", fmt.Sprintf(`{"Id":"b","NotAfter":%q,"Targets":[%s]}`, begun.Add(14*time.Second).UTC().Format(time.RFC3339Nano), strings.Join(list, ",")))
-	r.eventually(20*time.Second, func() error {
+	r.eventually(30*time.Second, func() error {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if n := len(r.results["b"]); n < each {

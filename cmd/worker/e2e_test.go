@@ -188,7 +188,7 @@ func TestACopyDoesNotAnswerForTheFirst(t *testing.T) {
 	r.work()
 	r.ask("same", 0)
 	_, activity := names(0)
-	r.eventually(5*time.Second, func() error {
+	r.eventually(30*time.Second, func() error {
 		if a, _ := r.sim.Activity(activity); a.Status != "MANUAL_PAUSE" {
 			return fmt.Errorf("still %s", a.Status)
 		}
@@ -238,7 +238,7 @@ func TestRefusedCredentialsLoseNothing(t *testing.T) {
 				}
 			}
 			r.settled(5 * time.Second)
-			r.eventually(5*time.Second, func() error {
+			r.eventually(30*time.Second, func() error {
 				if status, body := r.get("/readyz?verbose"); status != http.StatusOK {
 					return fmt.Errorf("not ready again: %s", body)
 				}
@@ -322,7 +322,7 @@ func TestUrgentGoesFirst(t *testing.T) {
 		g, a := names(i)
 		r.publish("as.refresh.stop.bulk.team-a", fmt.Sprintf(`{"Id":"b%d","AutoScalingGroupId":%q,"RefreshActivityId":%q}`, i, g, a))
 	}
-	r.eventually(10*time.Second, func() error {
+	r.eventually(30*time.Second, func() error {
 		if r.stops() < 5 {
 			return fmt.Errorf("the bulk has not begun")
 		}
@@ -377,7 +377,7 @@ func TestGarbageEndsAsAResult(t *testing.T) {
 	for i, payload := range garbage {
 		r.publish("as.refresh.stop."+[]string{"urgent", "bulk", "team-a.x.y", "urgentx"}[i%4], payload)
 	}
-	r.eventually(20*time.Second, func() error {
+	r.eventually(30*time.Second, func() error {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if len(r.results) != len(garbage) {
@@ -461,7 +461,7 @@ func TestAWorkerStopsAtOnceAndHandsBack(t *testing.T) {
 		ids = append(ids, fmt.Sprintf("r%d", i))
 		r.ask(ids[i], i)
 	}
-	r.eventually(10*time.Second, func() error {
+	r.eventually(30*time.Second, func() error {
 		if r.stops() < 10 {
 			return fmt.Errorf("not at work yet")
 		}
@@ -521,7 +521,7 @@ func TestAWorkerStopsInTimeWithoutItsBroker(t *testing.T) {
 	r.fault(simulator.Fault{Kind: simulator.Latency, Delay: time.Second, Accepted: true, Match: simulator.Match{Action: stop.ActionStop}})
 	end := r.work()
 	r.ask("r", 0)
-	r.eventually(5*time.Second, func() error {
+	r.eventually(30*time.Second, func() error {
 		if a, _ := r.sim.Activity(activityOf(0)); a.Status != "MANUAL_PAUSE" {
 			return fmt.Errorf("still %s", a.Status)
 		}

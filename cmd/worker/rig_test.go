@@ -182,7 +182,7 @@ func (r *rig) workWith(env map[string]string, args ...string) (end func() int) {
 	case <-time.After(20 * time.Second):
 		r.t.Fatal("the worker does not listen")
 	}
-	r.eventually(20*time.Second, func() error {
+	r.eventually(30*time.Second, func() error {
 		status, body := r.get("/readyz?verbose")
 		if status != http.StatusOK {
 			return fmt.Errorf("not ready: %s", body)
@@ -244,7 +244,7 @@ func (r *rig) publish(subject, payload string, header ...string) {
 	for i := 0; i+1 < len(header); i += 2 {
 		m.Header[header[i]] = append(m.Header[header[i]], header[i+1])
 	}
-	r.eventually(10*time.Second, func() error {
+	r.eventually(30*time.Second, func() error {
 		_, err := r.js.PublishMsg(r.t.Context(), m)
 		return err
 	})

@@ -27,8 +27,13 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// soon is how long a test waits for what happens at once on an idle machine.
-const soon = 15 * time.Second
+// soon is how long a test waits for what happens at once on an idle machine. It
+// is shorter than the AckWait, so that a message that was forgotten until then
+// is seen; inTime is for what a busy disk alone makes long.
+const (
+	soon   = 25 * time.Second
+	inTime = 2 * time.Minute
+)
 
 // eventually asks until the answer is nil. It is the only waiter of the tests.
 func eventually(t testing.TB, within time.Duration, ask func() error) {
@@ -323,8 +328,13 @@ func left(t testing.TB, q *Queue, stream string) uint64 {
 
 func empty(t testing.TB, q *Queue, streams ...string) {
 	t.Helper()
+	emptyWithin(t, soon, q, streams...)
+}
+
+func emptyWithin(t testing.TB, within time.Duration, q *Queue, streams ...string) {
+	t.Helper()
 	for _, stream := range streams {
-		eventually(t, soon, func() error {
+		eventually(t, within, func() error {
 			if n := left(t, q, stream); n > 0 {
 				return fmt.Errorf("%d messages left in %s", n, stream)
 			}

@@ -614,7 +614,7 @@ func TestAVerdictWithManyTasksIsStoredWhole(t *testing.T) {
 		},
 	})
 	publish(t, q, stop.SubjectStop, "{}")
-	empty(t, q, stop.StreamStop, stop.StreamTasks)
+	emptyWithin(t, inTime, q, stop.StreamStop, stop.StreamTasks)
 	n := 0
 	executed.Range(func(any, any) bool { n++; return true })
 	if n != tasks || deliveries.Load() != 1 {

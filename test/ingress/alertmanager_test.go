@@ -103,7 +103,7 @@ func TestAnAlertOutlivesTheBroker(t *testing.T) {
 
 	r.stopBroker()
 	a.tell(fires())
-	harness.Eventually(t, 20*time.Second, func() error {
+	harness.Eventually(t, 30*time.Second, func() error {
 		if n := a.way.count(); n < 1 {
 			return fmt.Errorf("%d posts are answered", n)
 		}

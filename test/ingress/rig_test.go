@@ -169,7 +169,7 @@ func (r *rig) asked() uint64 {
 func (r *rig) once(c *queue.Client) stop.Result {
 	r.t.Helper()
 	var all []stop.Result
-	harness.Eventually(r.t, 20*time.Second, func() error {
+	harness.Eventually(r.t, 30*time.Second, func() error {
 		waiting, err := c.Waiting(r.t.Context())
 		if err != nil {
 			return err

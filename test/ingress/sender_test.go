@@ -206,7 +206,7 @@ func (w *way) count() int {
 // a status.
 func (w *way) await(t testing.TB, after, more int, status string) {
 	t.Helper()
-	harness.Eventually(t, 20*time.Second, func() error {
+	harness.Eventually(t, 30*time.Second, func() error {
 		n := 0
 		for _, p := range w.answered(http.StatusOK, after) {
 			var sent struct{ Alerts []struct{ Status string } }

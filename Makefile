@@ -21,6 +21,10 @@ test: ## Run all tests
 check: lint tidy race storm incident faults-short ## Everything that must pass before a change is merged
 	FUZZTIME=20s .ci/fuzz
 
+check-deploy: ## Check deploy/ with Helm, Prometheus, a container engine and the others that will read it; installs them
+	go -C test/deploy vet ./...
+	go -C test/deploy test -count=1 -timeout 40m ./...
+
 race: ## Run all tests in random order under the race detector
 	go test $(RACE) -shuffle=on ./...
 
@@ -34,9 +38,10 @@ lint: ## Vet, format and lint, layers included
 	go vet ./... && go vet -tags hooks ./cmd/worker
 	$(TOOL) golangci-lint run
 
-tidy: ## Say whether go.mod or go.sum of either module is out of date
+tidy: ## Say whether go.mod or go.sum of any module is out of date
 	go mod tidy -diff
 	go -C tools mod tidy -diff
+	go -C test/deploy mod tidy -diff
 
 fmt: ## Format the code
 	$(TOOL) golangci-lint fmt
@@ -74,4 +79,4 @@ golden: ## Rewrite the expected outputs of the tests
 clean: ## Remove what was built
 	rm -rf bin coverage.* *.test *.prof
 
-.PHONY: help build run test check race storm incident faults faults-short soak lint tidy fmt fuzz bench bench-limiter bench-urgent bench-bulk docs golden clean
+.PHONY: help build run test check check-deploy race storm incident faults faults-short soak lint tidy fmt fuzz bench bench-limiter bench-urgent bench-bulk docs golden clean

@@ -36,7 +36,7 @@ func Program(t testing.TB, path string, tags ...string) string {
 	if _, err := os.Stat(file); err == nil {
 		return file
 	}
-	args := []string{"build", "-o", file}
+	args := []string{"-C", root(t), "build", "-o", file}
 	if strings.HasPrefix(path, Module) {
 		args = append(args, "-tags", strings.Join(tags, ","))
 		if Race {
@@ -47,6 +47,17 @@ func Program(t testing.TB, path string, tags ...string) string {
 		t.Fatalf("build %s: %v\n%s", path, err, out)
 	}
 	return file
+}
+
+// root is the directory of the project. What is built there is built of what its
+// go.mod names, whatever module the test is in.
+func root(t testing.TB) string {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", Module).Output()
+	if err != nil {
+		t.Fatalf("find the project: %v", err)
+	}
+	return strings.TrimSpace(string(out))
 }
 
 // Run is the TestMain of a package that starts programs: it runs the tests,

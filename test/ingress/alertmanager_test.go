@@ -154,12 +154,12 @@ func asInTestdata(t testing.TB, body []byte) {
 	}{{"the body", kept, sent}, {"an alert", keptAlert, sentAlert}} {
 		for _, name := range slices.Sorted(maps.Keys(c.sent)) {
 			if !c.kept[name] {
-				t.Logf("Alertmanager %s sends %q in %s, and testdata does not", alertmanagerVersion, name, c.where)
+				t.Logf("Alertmanager %s sends %q in %s, and testdata does not", alertmanagerTool.Version, name, c.where)
 			}
 		}
 		for _, name := range slices.Sorted(maps.Keys(c.kept)) {
 			if !c.sent[name] && !slices.Contains(newer, name) {
-				t.Errorf("Alertmanager %s does not send %q in %s, and testdata does", alertmanagerVersion, name, c.where)
+				t.Errorf("Alertmanager %s does not send %q in %s, and testdata does", alertmanagerTool.Version, name, c.where)
 			}
 		}
 	}

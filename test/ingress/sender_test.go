@@ -11,7 +11,6 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -22,41 +21,14 @@ import (
 
 // The newest Alertmanager that `go install` can build: later modules lack the files
 // of its user interface.
-const (
-	alertmanagerPackage = "github.com/prometheus/alertmanager/cmd/alertmanager"
-	alertmanagerVersion = "v0.31.1"
-)
+var alertmanagerTool = harness.Tool{Package: "github.com/prometheus/alertmanager/cmd/alertmanager", Version: "v0.31.1"}
 
-// installed is where Alertmanager is, which is installed if it is not. Where it cannot
-// be had, the test is skipped.
+// installed is where Alertmanager is. Where it cannot be had, the test is skipped.
 func installed(t testing.TB) string {
 	t.Helper()
-	cache, err := os.UserCacheDir()
+	program, err := alertmanagerTool.Installed(t)
 	if err != nil {
-		t.Fatal(err)
-	}
-	tools := filepath.Join(cache, "andon-tools")
-	program := filepath.Join(tools, "alertmanager-"+alertmanagerVersion, "alertmanager")
-	if _, err := os.Stat(program); err == nil {
-		return program
-	}
-	if err := os.MkdirAll(filepath.Dir(program), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	// Built beside its place and then moved, so that nobody finds half of it.
-	fresh, err := os.MkdirTemp(tools, ".install-") //nolint:usetesting // a rename must not leave the disk
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(fresh)
-	c := exec.CommandContext(t.Context(), "go", "install", alertmanagerPackage+"@"+alertmanagerVersion)
-	c.Dir = fresh // outside of the module, which it is no part of
-	c.Env = append(os.Environ(), "GOBIN="+fresh, "GOFLAGS=-mod=mod", "GOWORK=off")
-	if out, err := c.CombinedOutput(); err != nil {
-		t.Skipf("Alertmanager %s cannot be installed here: %v\n%s", alertmanagerVersion, err, out)
-	}
-	if err := os.Rename(filepath.Join(fresh, "alertmanager"), program); err != nil {
-		t.Fatal(err)
+		t.Skip(err)
 	}
 	return program
 }

@@ -287,7 +287,7 @@ func (s *session) replay(ctx context.Context, all []replay, rate float64) error 
 			}
 		}
 		if err == nil {
-			err = s.ask(ctx, func(ctx context.Context) error { return s.client.Publish(ctx, r.message) })
+			err = s.publish(ctx, r.message)
 		}
 		if err != nil {
 			return fmt.Errorf("after %s: %w; the same command goes on where it stopped and does nothing twice", count(published, "request"), err)

@@ -129,6 +129,14 @@ func (s *session) askWithin(ctx context.Context, within time.Duration, f func(co
 	return s.client.Ask(ctx, f)
 }
 
+// publish stores a request.
+func (s *session) publish(ctx context.Context, m stop.Message) error {
+	return s.ask(ctx, func(ctx context.Context) error {
+		_, err := s.client.Publish(ctx, m)
+		return err
+	})
+}
+
 // workers asks the workers how they do.
 func (s *session) workers(ctx context.Context) (workers []stop.Worker, err error) {
 	err = s.ask(ctx, func(ctx context.Context) (err error) { workers, err = s.client.Workers(ctx); return err })

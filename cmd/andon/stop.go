@@ -156,7 +156,7 @@ func (a *asking) publish(ctx context.Context, s *session, r stop.Request) error 
 	if err != nil {
 		return err
 	}
-	err = s.ask(ctx, func(ctx context.Context) error { return s.client.Publish(ctx, m) })
+	err = s.publish(ctx, m)
 	switch {
 	case err == nil:
 		return nil

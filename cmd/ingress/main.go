@@ -20,6 +20,7 @@ import (
 
 	"github.com/seed-a7c21902/andon/cmd/internal/build"
 	"github.com/seed-a7c21902/andon/cmd/internal/logs"
+	"github.com/seed-a7c21902/andon/cmd/internal/traces"
 	"github.com/seed-a7c21902/andon/cmd/internal/web"
 	"github.com/seed-a7c21902/andon/cmd/internal/webhooks"
 	"github.com/seed-a7c21902/andon/pkg/ingress"
@@ -53,7 +54,8 @@ ask for to NATS, where andon's workers carry it out.
 Usage: ingress [flags]
 
 Who may post, and which groups an alert means, stands in the file of --config under
-"ingress": docs/alerting.md.
+"ingress": docs/alerting.md. $OTEL_EXPORTER_OTLP_ENDPOINT names a collector that takes
+traces (OTLP over HTTP).
 
 `
 
@@ -113,7 +115,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	}
 	ctx, release := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer release()
-	switch err = serve(ctx, o, log); {
+	switch err = serve(ctx, o, getenv, log); {
 	case errors.Is(err, errConfig):
 		fmt.Fprintf(stderr, "ingress: cannot start: %v\n", err)
 		return exitUsage
@@ -139,7 +141,7 @@ func settings(o options, c *ingress.Config) error {
 }
 
 // serve makes every part, and runs until ctx is done.
-func serve(ctx context.Context, o options, log *slog.Logger) error {
+func serve(ctx context.Context, o options, getenv func(string) string, log *slog.Logger) error {
 	reg := prometheus.NewRegistry()
 	web.RegisterBuildInfo(reg)
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -147,12 +149,17 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	if err := settings(o, &conf); err != nil {
 		return fmt.Errorf("%w: %w", errConfig, err)
 	}
+	tracer, err := traces.Start(ctx, "andon-ingress", getenv, log)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errConfig, err)
+	}
+	defer tracer.End()
 	client, err := queue.Connect(queue.Config{URL: o.url, Context: o.context, Creds: o.creds, InboxPrefix: o.inbox, Name: "andon ingress", Log: log})
 	if err != nil {
 		return err //nolint:wrapcheck // it says where
 	}
 	defer client.Close()
-	in, err := ingress.New(conf, webhooks.Publisher{Client: client})
+	in, err := ingress.New(conf, tracer.Publisher(webhooks.Publisher{Client: client}))
 	if err != nil {
 		return fmt.Errorf("%w: %w", errConfig, err)
 	}

@@ -154,7 +154,8 @@ func TestRunServesUntilStopped(t *testing.T) {
 	}
 	for _, want := range []string{
 		`andon_ingress_requests_total{fate="done",source="alertmanager"} 2`,
-		`andon_ingress_alerts_total{fate="stored",source="alertmanager"} 2`,
+		`andon_ingress_alerts_total{fate="stored",source="alertmanager"} 1`,
+		`andon_ingress_alerts_total{fate="repeated",source="alertmanager"} 1`,
 		"andon_build_info{", "process_start_time_seconds",
 	} {
 		if !strings.Contains(said, want) {

@@ -46,6 +46,8 @@ So does the policy, which says what requests may do, by the team in their subjec
       "*":    {regions: [ap-guangzhou], max-targets: 100}
       team-a: {accounts: [default], groups: ["team-a-*"]}
 
+OTEL_EXPORTER_OTLP_ENDPOINT names a collector that takes traces (OTLP over HTTP).
+
 Exit codes: 0 stopped on request, 1 failed, 2 usage or configuration.
 `
 

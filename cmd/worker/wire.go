@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/seed-a7c21902/andon/cmd/internal/build"
+	"github.com/seed-a7c21902/andon/cmd/internal/traces"
 	"github.com/seed-a7c21902/andon/cmd/internal/web"
 	"github.com/seed-a7c21902/andon/cmd/internal/webhooks"
 	"github.com/seed-a7c21902/andon/pkg/asapi"
@@ -40,6 +41,12 @@ func work(ctx context.Context, c Config, getenv func(string) string, log *slog.L
 	}
 	defer closeAPI()
 
+	tracer, err := traces.Start(ctx, "andon-worker", getenv, log)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errConfig, err)
+	}
+	defer tracer.End()
+
 	ln, err := web.Listen("http-listen", c.HTTPListen, log)
 	if err != nil {
 		return err
@@ -65,7 +72,7 @@ func work(ctx context.Context, c Config, getenv func(string) string, log *slog.L
 	}
 	q, err := queue.Open(ctx, queue.Config{
 		URL: c.NATSURL, Creds: c.NATSCreds, Context: c.NATSContext, InboxPrefix: c.NATSInboxPrefix, InProcess: inProcess,
-		Name: "andon " + name, Replicas: c.Replicas, Capacity: capacity, AckWait: hooks.ackWait(), Crash: hooks.crash(), Registerer: reg, Log: log,
+		Name: "andon " + name, Replicas: c.Replicas, Capacity: capacity, AckWait: hooks.ackWait(), Crash: hooks.crash(), Stored: tracer.Stored(), Registerer: reg, Log: log,
 	})
 	if err != nil {
 		return err
@@ -83,7 +90,7 @@ func work(ctx context.Context, c Config, getenv func(string) string, log *slog.L
 
 	h := handler.New(handler.Config{
 		Worker: name, Defaults: stop.Defaults{Region: c.Region, DryRun: c.DryRun}, Policy: c.Policy, Registerer: reg, Log: log,
-	}, hooks.api(api), permits, hooks.ledger(q))
+	}, tracer.API(hooks.api(api)), permits, hooks.ledger(q))
 	defer h.Close()
 	// Known before the first call is made.
 	hold, err := q.Hold(ctx)
@@ -111,7 +118,7 @@ func work(ctx context.Context, c Config, getenv func(string) string, log *slog.L
 	}
 	defer offList()
 	if c.IngressListen != "" {
-		taken, err := takeWebhooks(ctx, c, inProcess, reg, log, group)
+		taken, err := takeWebhooks(ctx, c, name, inProcess, reg, tracer, log, group)
 		if err != nil {
 			return err
 		}
@@ -123,7 +130,7 @@ func work(ctx context.Context, c Config, getenv func(string) string, log *slog.L
 		defer context.AfterFunc(ctx, site.Drain)()
 		defer site.End()
 		w := queue.Worker{Plan: h.Plan, Execute: h.Execute, Follow: h.Follow, GiveUp: h.GiveUp, Serves: api.Serves, Gate: h.Gate, Slots: c.Concurrency}
-		return q.Work(ctx, hooks.worker(w, q))
+		return q.Work(ctx, hooks.worker(tracer.Worker(w), q))
 	})
 	return group.Wait()
 }
@@ -172,15 +179,16 @@ func workerName(simulated bool) string {
 
 // takeWebhooks starts the ingress beside the worker, on a connection of its own. What
 // it publishes, any worker takes.
-func takeWebhooks(ctx context.Context, c Config, inProcess nats.InProcessConnProvider, reg prometheus.Registerer, log *slog.Logger, group *errgroup.Group) (end func(), err error) {
+func takeWebhooks(ctx context.Context, c Config, name string, inProcess nats.InProcessConnProvider, reg prometheus.Registerer, tracer *traces.Tracer, log *slog.Logger, group *errgroup.Group) (end func(), err error) {
 	client, err := queue.Connect(queue.Config{
-		URL: c.NATSURL, Creds: c.NATSCreds, Context: c.NATSContext, InboxPrefix: c.NATSInboxPrefix, InProcess: inProcess, Name: "andon ingress", Log: log,
+		URL: c.NATSURL, Creds: c.NATSCreds, Context: c.NATSContext, InboxPrefix: c.NATSInboxPrefix, InProcess: inProcess,
+		Name: "andon " + name + " ingress", Log: log,
 	})
 	if err != nil {
 		return nil, err
 	}
 	c.Ingress.Registerer, c.Ingress.Log = reg, log
-	in, err := ingress.New(c.Ingress, webhooks.Publisher{Client: client})
+	in, err := ingress.New(c.Ingress, tracer.Publisher(webhooks.Publisher{Client: client}))
 	if err != nil {
 		client.Close()
 		return nil, fmt.Errorf("%w: %w", errConfig, err)

@@ -21,11 +21,11 @@ import (
 	"github.com/seed-a7c21902/andon/pkg/stop"
 )
 
-// Publisher stores messages. It returns nil once the broker has confirmed, and is
+// Publisher stores messages. It returns no error once the broker has confirmed, and is
 // safe for use by many goroutines. Storing the same again, by its Nats-Msg-Id, is
-// harmless.
+// harmless: it is repeated then.
 type Publisher interface {
-	Publish(ctx context.Context, m stop.Message) error
+	Publish(ctx context.Context, m stop.Message) (repeated bool, err error)
 }
 
 // Config says what is taken from whom.
@@ -267,8 +267,13 @@ func (i *Ingress) alerts(ctx context.Context, source Source, alerts []Alert, tra
 		}
 		said.Requests = append(said.Requests, r.ID)
 		group.Go(func() error {
-			if err := i.to.Publish(ctx, m); err != nil {
+			repeated, err := i.to.Publish(ctx, m)
+			if err != nil {
 				return fmt.Errorf("publish %s: %w", r.ID, err)
+			}
+			if repeated {
+				count(fateRepeated)
+				return nil
 			}
 			count(fateStored)
 			i.conf.Log.Info("alert taken", "source", source, "alert", a.Name, "request", r.ID, "group", r.AutoScalingGroupID, "lane", r.Lane)
@@ -338,10 +343,13 @@ func (i *Ingress) request(r *http.Request, body []byte) (answer, *refusal) {
 	m.Header["Nats-Msg-Id"] = []string{known.ID}
 	ctx, cancel := context.WithTimeout(r.Context(), publishWithin)
 	defer cancel()
-	if err := i.to.Publish(ctx, m); err != nil {
+	repeated, err := i.to.Publish(ctx, m)
+	if err != nil {
 		return answer{}, refuse(fateUnavailable, http.StatusServiceUnavailable, fmt.Errorf("not known to be stored, come again with the same Id: %w", err))
 	}
-	i.conf.Log.Info("request taken", "request", known.ID, "group", known.AutoScalingGroupID, "lane", lane)
+	if !repeated {
+		i.conf.Log.Info("request taken", "request", known.ID, "group", known.AutoScalingGroupID, "lane", lane)
+	}
 	return answer{Requests: []string{known.ID}}, nil
 }
 

@@ -34,17 +34,19 @@ type shelf struct {
 	away error
 }
 
-func (s *shelf) Publish(_ context.Context, m stop.Message) error {
+func (s *shelf) Publish(_ context.Context, m stop.Message) (repeated bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.away != nil {
-		return s.away
+		return false, s.away
 	}
 	if s.all == nil {
 		s.all = make(map[string]stop.Message)
 	}
-	s.all[m.Header["Nats-Msg-Id"][0]] = m
-	return nil
+	id := m.Header["Nats-Msg-Id"][0]
+	_, repeated = s.all[id]
+	s.all[id] = m
+	return repeated, nil
 }
 
 func (s *shelf) set(away error) { s.mu.Lock(); defer s.mu.Unlock(); s.away = away }

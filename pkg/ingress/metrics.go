@@ -11,6 +11,7 @@ type fate string
 
 const (
 	fateStored   fate = "stored"
+	fateRepeated fate = "repeated"
 	fateResolved fate = "not_firing"
 	fateUnmapped fate = "unmapped"
 
@@ -46,7 +47,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		for _, f := range []fate{fateDone, fateInvalid, fateRefused, fateLimited, fateUnavailable} {
 			m.requests.WithLabelValues(string(s), string(f))
 		}
-		for _, f := range []fate{fateStored, fateResolved, fateUnmapped} {
+		for _, f := range []fate{fateStored, fateRepeated, fateResolved, fateUnmapped} {
 			m.alerts.WithLabelValues(string(s), string(f))
 		}
 	}

@@ -147,18 +147,20 @@ var ErrUnconfirmed = errors.New("the broker has not confirmed the request, which
 const electing = 5 * time.Second
 
 // Publish stores a request under its subject: it tries until the broker has
-// confirmed that or ctx ends. The header Nats-Msg-Id makes trying again harmless. The
-// error is ErrUnconfirmed where the request may have been stored all the same.
-func (c *Client) Publish(ctx context.Context, m stop.Message) error {
+// confirmed that or ctx ends. The header Nats-Msg-Id makes trying again harmless;
+// repeated says that somebody had done it before. The error is ErrUnconfirmed where the
+// request may have been stored all the same.
+func (c *Client) Publish(ctx context.Context, m stop.Message) (repeated bool, err error) {
 	msg := &nats.Msg{Subject: m.Subject, Header: m.Header, Data: m.Data}
 	began, doubt := time.Now(), false
 	for {
 		brief, cancel := context.WithTimeout(ctx, storeTimeout)
-		_, err := c.js.PublishMsg(brief, msg)
+		ack, err := c.js.PublishMsg(brief, msg)
 		lost := brief.Err() != nil
 		cancel()
 		if err == nil {
-			return nil
+			// After a lost answer the other may have been this call.
+			return ack.Duplicate && !doubt, nil
 		}
 		doubt = doubt || lost && !errors.Is(context.Cause(ctx), ErrPermission)
 		_, answered := errors.AsType[*jetstream.APIError](err)
@@ -168,7 +170,7 @@ func (c *Client) Publish(ctx context.Context, m stop.Message) error {
 			if doubt {
 				err = fmt.Errorf("%w: %w", ErrUnconfirmed, err)
 			}
-			return err
+			return false, err
 		}
 		pause(ctx, 250*time.Millisecond)
 	}

@@ -19,7 +19,7 @@ func TestARefusedPermissionEndsTheQuestion(t *testing.T) {
 	k := client(t, Config{URL: c.URL, InboxPrefix: c.InboxPrefix, Log: slog.New(slog.DiscardHandler)})
 	before := time.Now()
 	err := k.Ask(t.Context(), func(ctx context.Context) error {
-		return k.Publish(ctx, stop.Message{Subject: stop.SubjectStop, Data: []byte("{}")})
+		return publishOnce(ctx, k, stop.Message{Subject: stop.SubjectStop, Data: []byte("{}")})
 	})
 	if !errors.Is(err, ErrPermission) || !strings.Contains(err.Error(), `"`+stop.SubjectStop+`"`) {
 		t.Errorf("got %v, want ErrPermission and the subject", err)
@@ -36,7 +36,7 @@ func TestABrokerWithoutAndonIsCalledThat(t *testing.T) {
 	t.Parallel()
 	k := client(t, Config{InProcess: startBroker(t)})
 	for what, ask := range map[string]func(context.Context) error{
-		"publish": func(ctx context.Context) error { return k.Publish(ctx, stop.Message{Subject: stop.SubjectStop}) },
+		"publish": func(ctx context.Context) error { return publishOnce(ctx, k, stop.Message{Subject: stop.SubjectStop}) },
 		"results": func(ctx context.Context) error {
 			return k.Results(ctx, Query{}, func(stop.Result) bool { return true })
 		},
@@ -51,6 +51,11 @@ func TestABrokerWithoutAndonIsCalledThat(t *testing.T) {
 	}
 }
 
+func publishOnce(ctx context.Context, k *Client, m stop.Message) error {
+	_, err := k.Publish(ctx, m)
+	return err
+}
+
 // A request is published until the broker has it, and stored once.
 func TestPublishingOutlivesTheBroker(t *testing.T) {
 	t.Parallel()
@@ -62,14 +67,16 @@ func TestPublishingOutlivesTheBroker(t *testing.T) {
 	b.Shutdown()
 	stored := make(chan error, 1)
 	m := stop.Message{Subject: stop.SubjectStop, Header: map[string][]string{"Nats-Msg-Id": {"once"}}, Data: []byte(`{"Id":"once"}`)}
-	go func() { stored <- k.Ask(t.Context(), func(ctx context.Context) error { return k.Publish(ctx, m) }) }()
+	go func() {
+		stored <- k.Ask(t.Context(), func(ctx context.Context) error { return publishOnce(ctx, k, m) })
+	}()
 	nothing(t, stored, 300*time.Millisecond, "published while the broker was away")
 	startBrokerAt(t, dir, strings.TrimPrefix(url, "nats://"))
 	if err := receive(t, stored, "confirmation"); err != nil {
 		t.Fatal(err)
 	}
-	if err := k.Ask(t.Context(), func(ctx context.Context) error { return k.Publish(ctx, m) }); err != nil {
-		t.Fatal(err)
+	if repeated, err := k.Publish(t.Context(), m); !repeated || err != nil {
+		t.Fatalf("published again, it is repeated: %v, %v", repeated, err)
 	}
 	w, err := k.Waiting(t.Context())
 	if err != nil || w.Unplanned != 1 {

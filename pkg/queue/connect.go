@@ -44,6 +44,9 @@ type Config struct {
 	// Crash is told "after-result <request>" and "after-ack <request>", for
 	// tests that end the process there; nil does nothing.
 	Crash func(point string)
+	// Stored is told of each result that this queue has stored, and when it began to;
+	// nil does nothing.
+	Stored func(r stop.Result, began time.Time)
 	// Registerer takes the metrics, Log the events. Both are required.
 	Registerer prometheus.Registerer
 	Log        *slog.Logger

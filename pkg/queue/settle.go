@@ -183,6 +183,7 @@ func (q *Queue) storeResults(ctx context.Context, results []stop.Result) error {
 		}
 		msgs[i] = expecting(stop.ResultSubject(r.Key()), header, data, 0, "")
 	}
+	began := time.Now()
 	first, err := q.publishFirsts(ctx, stop.StreamResults, msgs)
 	for i, r := range results {
 		if first[i] == nil {
@@ -193,6 +194,9 @@ func (q *Queue) storeResults(ctx context.Context, results []stop.Result) error {
 			continue
 		}
 		q.metrics.result(r)
+		if q.conf.Stored != nil {
+			q.conf.Stored(r, began)
+		}
 		q.conf.Log.Info("result", "request", r.Key(), "outcome", r.Outcome, "group", r.AutoScalingGroupID, "activity", r.RefreshActivityID,
 			"account", r.Account, "region", r.Region, "status", r.Status, "code", r.Code, "api_request", r.RequestID, "attempts", r.Attempts, "lane", r.Lane)
 	}

@@ -177,6 +177,13 @@ func traceparent(s string) string {
 	return ""
 }
 
+// Traceparent is the W3C trace context of a request, in whatever form it comes; empty
+// where there is none that is well-formed.
+func Traceparent(m Message) string {
+	env, _ := open(m)
+	return env.traceparent
+}
+
 // Encode turns a result into the headers and the payload of a binary
 // CloudEvent.
 func (r Result) Encode() (map[string][]string, []byte, error) {

@@ -1,6 +1,7 @@
 package stop
 
 import (
+	"encoding/json"
 	"net/url"
 	"slices"
 	"strings"
@@ -105,6 +106,17 @@ type Task struct {
 	Seen   *Activity `json:"Seen,omitempty"`
 	SeenAt time.Time `json:"SeenAt,omitzero"`
 	Unread bool      `json:"Unread,omitempty"`
+}
+
+// TaskTraceparent is the trace context of the request whose task, or part, a message
+// holds.
+func TaskTraceparent(m Message) string {
+	var held struct {
+		Traceparent string
+		Of          struct{ Task struct{ Traceparent string } }
+	}
+	_ = json.Unmarshal(m.Data, &held) // what cannot be read has no trace
+	return traceparent(first(held.Traceparent, held.Of.Task.Traceparent))
 }
 
 // Key is the identity of a task: of its request, or of its target within that.

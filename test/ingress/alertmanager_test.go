@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -91,6 +92,54 @@ func TestAnAlertBecomesAPause(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What a person resumes stays resumed, although the alert fires on, is repeated, and
+// another joins it that began before. An alert that begins later pauses again.
+func TestAnAlertDoesNotOverruleAPerson(t *testing.T) {
+	installed(t)
+	r := newRig(t, 1)
+	r.work()
+	r.listen()
+	c := r.connect()
+	a := startAlertmanager(t, r.ingress, r.secretFile)
+
+	began := fires()
+	a.tell(began)
+	isPause(t, r.once(c))
+
+	resume := stop.Message{Subject: stop.RequestSubject(stop.ActionResume, stop.LaneNormal), Data: fmt.Appendf(nil, `{"Id":"person","Region":%q,"AutoScalingGroupId":%q}`, region, group)}
+	if _, err := c.Publish(t.Context(), resume); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.await(c, "person"); got.Outcome != stop.OutcomeResumed {
+		t.Fatalf("the resume ends %s: %s", got.Outcome, got.Message)
+	}
+	before := a.way.count()
+	a.way.await(t, before, 2, "firing")
+
+	joins := began
+	joins.Labels = maps.Clone(began.Labels)
+	joins.Labels["severity"] = "warning"
+	joined := a.way.count()
+	a.tell(joins)
+	if got := r.await(c, a.way.another(t, joined)); got.Outcome != stop.OutcomeRefused || !strings.Contains(got.Message, "by request person") {
+		t.Errorf("an alert that began before ends %s: %s", got.Outcome, got.Message)
+	}
+	if n := r.stops(); n != 1 {
+		t.Errorf("%d Stops, want the one before the resume", n)
+	}
+
+	later := fires()
+	later.Labels["severity"] = "page"
+	joined = a.way.count()
+	a.tell(later)
+	if got := r.await(c, a.way.another(t, joined)); got.Outcome != stop.OutcomePaused {
+		t.Errorf("an alert that began later ends %s: %s", got.Outcome, got.Message)
+	}
+	if n := r.stops(); n != 2 {
+		t.Errorf("%d Stops, want one more", n)
 	}
 }
 

@@ -2,12 +2,16 @@ package ingress
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,6 +41,7 @@ type rig struct {
 	ingress    string // where it takes webhooks
 	secretFile string
 	configFile string
+	env        []string // of the worker and the ingress, beside what they need
 }
 
 // newRig starts a broker, and the simulated API with groups whose refreshes run.
@@ -96,10 +101,10 @@ func (r *rig) work(args ...string) {
 	harness.Start(r.t, harness.Command{
 		Name: "worker", Path: harness.Program(r.t, harness.Module+"/cmd/worker"),
 		Args: append([]string{"--endpoint", r.api.URL, "--http-listen", web, "--rate", "10000"}, args...),
-		Env: []string{
+		Env: append([]string{
 			"TENCENTCLOUD_SECRET_ID=" + simulator.SampleSecretID, "TENCENTCLOUD_SECRET_KEY=" + simulator.SampleSecretKey,
 			"HOME=" + r.t.TempDir(), "NATS_URL=nats://" + r.addr,
-		},
+		}, r.env...),
 	})
 	answers(r.t, "http://"+web+"/readyz")
 }
@@ -111,7 +116,7 @@ func (r *rig) listen() {
 	harness.Start(r.t, harness.Command{
 		Name: "ingress", Path: harness.Program(r.t, harness.Module+"/cmd/ingress"),
 		Args: []string{"--config", r.configFile, "--ingress-listen", r.ingress, "--http-listen", web},
-		Env:  []string{"HOME=" + r.t.TempDir(), "NATS_URL=nats://" + r.addr},
+		Env:  append([]string{"HOME=" + r.t.TempDir(), "NATS_URL=nats://" + r.addr}, r.env...),
 	})
 	answers(r.t, "http://"+web+"/readyz")
 }
@@ -148,20 +153,46 @@ func (r *rig) stops() (n int) {
 // asked is how many requests the broker has ever stored.
 func (r *rig) asked() uint64 {
 	r.t.Helper()
+	return r.stream(stop.StreamStop).CachedInfo().State.LastSeq
+}
+
+// carried is the trace context in the header of a request's result.
+func (r *rig) carried(request string) string {
+	r.t.Helper()
+	m, err := r.stream(stop.StreamResults).GetLastMsgForSubject(r.t.Context(), stop.ResultSubject(request))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return m.Header.Get("traceparent")
+}
+
+func (r *rig) stream(name string) jetstream.Stream {
+	r.t.Helper()
 	nc, err := nats.Connect("nats://" + r.addr)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	defer nc.Close()
+	r.t.Cleanup(nc.Close)
 	js, err := jetstream.New(nc)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	s, err := js.Stream(r.t.Context(), stop.StreamStop)
+	s, err := js.Stream(r.t.Context(), name)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return s.CachedInfo().State.LastSeq
+	return s
+}
+
+// await is the result of a request.
+func (r *rig) await(c *queue.Client, request string) (got stop.Result) {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.t.Context(), 30*time.Second)
+	defer cancel()
+	if err := c.Await(ctx, request, func(one stop.Result) bool { got = one; return false }); err != nil {
+		r.t.Fatalf("no result of %s: %v", request, err)
+	}
+	return got
 }
 
 // once checks that there are one Stop and one result, when all that was asked for is
@@ -186,4 +217,41 @@ func (r *rig) once(c *queue.Client) stop.Result {
 		r.t.Fatalf("%d Stops and %d results, want one of each: %+v", n, len(all), all)
 	}
 	return all[0]
+}
+
+// notification is what Alertmanager posts of an alert about a group that begins to fire.
+func notification(fingerprint, group string) string {
+	return fmt.Sprintf(`{"receiver":"andon","status":"firing","alerts":[{"status":"firing","labels":{"alertname":"RefreshUnhealthy",`+
+		`"auto_scaling_group_id":%q,"region":%q},"annotations":{"summary":"bad refresh"},"startsAt":%q,"endsAt":"0001-01-01T00:00:00Z",`+
+		`"generatorURL":"http://prometheus.example/graph","fingerprint":%q}],"groupLabels":{},"commonLabels":{},"commonAnnotations":{},`+
+		`"externalURL":"http://alertmanager.example","version":"4","groupKey":"{}","truncatedAlerts":0}`,
+		group, region, time.Now().UTC().Format(time.RFC3339Nano), fingerprint)
+}
+
+// post posts to the ingress, within a trace if it is not empty, and returns the request
+// that this has made.
+func (r *rig) post(body, traceparent string) (id string) {
+	r.t.Helper()
+	req, err := http.NewRequest(http.MethodPost, "http://"+r.ingress+"/webhook/alertmanager", strings.NewReader(body))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+secret)
+	if traceparent != "" {
+		req.Header.Set("traceparent", traceparent)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var said struct{ Requests []string }
+	if err := json.Unmarshal(text, &said); err != nil || resp.StatusCode != http.StatusOK || len(said.Requests) != 1 {
+		r.t.Fatalf("answered %s: %s", resp.Status, text)
+	}
+	return said.Requests[0]
 }

@@ -202,6 +202,38 @@ func (w *way) await(t testing.TB, after, more int, status string) {
 	})
 }
 
+// another waits for a post after the first so many that asks for what none of these
+// did, and returns the request.
+func (w *way) another(t testing.TB, after int) (request string) {
+	t.Helper()
+	requests := func(posts []post) map[string]bool {
+		all := make(map[string]bool)
+		for _, p := range posts {
+			var said struct{ Requests []string }
+			if err := json.Unmarshal(p.answer, &said); err != nil {
+				t.Fatalf("answered %s: %v", p.answer, err)
+			}
+			for _, r := range said.Requests {
+				all[r] = true
+			}
+		}
+		return all
+	}
+	harness.Eventually(t, 30*time.Second, func() error {
+		all := w.answered(http.StatusOK, 0)
+		late := w.answered(http.StatusOK, after)
+		known := requests(all[:len(all)-len(late)])
+		for r := range requests(late) {
+			if !known[r] {
+				request = r
+				return nil
+			}
+		}
+		return errors.New("nothing else is asked for")
+	})
+	return request
+}
+
 // answers waits until a site answers 200.
 func answers(t testing.TB, site string) {
 	t.Helper()

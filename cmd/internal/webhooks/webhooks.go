@@ -69,6 +69,9 @@ func Load(path string, c *ingress.Config) error {
 	if err := dec.Decode(&f); err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("%s: %w", path, err)
 	}
+	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%s: has more than one document; andon reads one", path)
+	}
 	c.Team, c.Rate = f.Ingress.Team, f.Ingress.Rate
 	if f.Ingress.Sources != nil {
 		c.Auth = make(map[ingress.Source]ingress.Auth, len(f.Ingress.Sources))
@@ -107,6 +110,10 @@ func Guarded(listen string, c ingress.Config) error {
 type Publisher struct{ Client *queue.Client }
 
 // Publish returns when the broker has confirmed, or refuses a permission, or ctx ends.
-func (p Publisher) Publish(ctx context.Context, m stop.Message) error {
-	return p.Client.Ask(ctx, func(ctx context.Context) error { return p.Client.Publish(ctx, m) })
+func (p Publisher) Publish(ctx context.Context, m stop.Message) (repeated bool, err error) {
+	err = p.Client.Ask(ctx, func(ctx context.Context) error {
+		repeated, err = p.Client.Publish(ctx, m)
+		return err
+	})
+	return repeated, err
 }

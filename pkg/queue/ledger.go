@@ -27,7 +27,9 @@ func (r *reader) Planned(ctx context.Context, key string) (bool, error) {
 	return true, nil
 }
 
-// Result reads a result by its key, nil if there is none yet.
+// Result reads a result by its key, nil if there is none yet. What stands in its place
+// and is no result of the key ends nothing: who may have the broker confirm to a subject of
+// their choice can put something there.
 func (r *reader) Result(ctx context.Context, key string) (*stop.Result, error) {
 	results, err := r.stream(ctx, stop.StreamResults)
 	if err != nil {
@@ -40,11 +42,24 @@ func (r *reader) Result(ctx context.Context, key string) (*stop.Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read result of %s: %w", key, err)
 	}
-	var result stop.Result
-	if err := json.Unmarshal(msg.Data, &result); err != nil {
-		return nil, fmt.Errorf("decode result of %s: %w", key, err)
+	result, err := resultOf(msg.Subject, msg.Data)
+	if err != nil {
+		r.log.Error("what stands in the place of a result is none", "request", key, "error", err)
+		return nil, nil
 	}
 	return &result, nil
+}
+
+// resultOf reads what stands under a subject as the result that belongs there.
+func resultOf(subject string, data []byte) (stop.Result, error) {
+	var result stop.Result
+	if err := json.Unmarshal(data, &result); err != nil {
+		return result, fmt.Errorf("decode %s: %w", subject, err)
+	}
+	if subject != stop.ResultSubject(result.Key()) {
+		return result, fmt.Errorf("%s holds a result of %q", subject, result.Key())
+	}
+	return result, nil
 }
 
 // History reads what a task has been through; nothing yet is no error.

@@ -50,6 +50,30 @@ func TestASecondResultChangesNothing(t *testing.T) {
 	})
 }
 
+// Whoever may publish requests in the account of the streams can name the subject of a
+// result for their confirmation, and the broker stores it there.
+func TestWhatIsNoResultOfARequestEndsNothing(t *testing.T) {
+	t.Parallel()
+	q := openQueue(t, startBroker(t))
+	foreign := result("other")
+	_, data, err := foreign.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, stands := range map[string]string{"confirmed": `{"stream":"AS_REFRESH_STOP","seq":1}`, "broken": "{", "foreign": string(data)} {
+		if _, err := q.js.Publish(t.Context(), stop.ResultSubject(id), []byte(stands)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := q.Result(t.Context(), id); got != nil || err != nil {
+			t.Errorf("%s: %s is taken for the result %+v, %v", id, stands, got, err)
+		}
+		// The request is carried out, and ends.
+		if err := q.storeResults(t.Context(), []stop.Result{result(id)}); err != nil {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+}
+
 func TestOfRacersOneStoresTheResult(t *testing.T) {
 	t.Parallel()
 	brokers(t, func(t *testing.T, open func(...func(*Config)) *Queue) {

@@ -90,8 +90,8 @@ func (r *reader) Watch(ctx context.Context, request string, each func(stop.Resul
 // results reads messages as results.
 func (r *reader) results(each func(stop.Result) bool) func(jetstream.Msg) bool {
 	return func(msg jetstream.Msg) bool {
-		var result stop.Result
-		if err := json.Unmarshal(msg.Data(), &result); err != nil {
+		result, err := resultOf(msg.Subject(), msg.Data())
+		if err != nil {
 			r.log.Warn("a result cannot be read", "subject", msg.Subject(), "error", err)
 			return true
 		}

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"os"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -10,33 +10,22 @@ import (
 	"github.com/seed-a7c21902/andon/pkg/simulator"
 )
 
-// subjects reads a list of deploy/nats.
-func subjects(t *testing.T, file string) []string {
+// as is a user with a role of deploy/nats.
+func as(t *testing.T, role string) *server.User {
 	t.Helper()
-	text, err := os.ReadFile("../../deploy/nats/" + file)
-	if err != nil {
+	var o server.Options
+	text := fmt.Sprintf(`authorization {users: [{user: %[1]s, password: p, permissions: {include "../../deploy/nats/roles/%[1]s.conf"}}]}`, role)
+	if err := o.ProcessConfigString(text); err != nil {
 		t.Fatal(err)
 	}
-	return strings.Fields(string(text))
-}
-
-func allowed(name string, publish ...string) *server.User {
-	return &server.User{Username: name, Password: "p", Permissions: &server.Permissions{
-		Publish:   &server.SubjectPermission{Allow: publish},
-		Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX_" + name + ".>", "as.refresh.progress.*"}},
-	}}
+	return o.Users[0]
 }
 
 func TestEachRoleCanDoWhatItIsForAndIsToldWhatItMayNot(t *testing.T) {
 	t.Parallel()
-	observer := subjects(t, "observer-publish.txt")
-	operator := append(subjects(t, "operator-publish.txt"), observer...)
-	d := newDesk(
-		t, simulator.Sample(), &server.User{Username: "worker", Password: "p"}, allowed("observer", observer...), allowed("operator", operator...),
-		allowed("team", "as.refresh.stop.urgent.team-a"),
-	)
+	d := newDesk(t, simulator.Sample(), &server.User{Username: "worker", Password: "p"}, as(t, "observer"), as(t, "operator"), as(t, "team-a"))
 	d.work(d.url("worker"))
-	as := func(user, args string) outcome {
+	andon := func(user, args string) outcome {
 		return d.with([]string{"NATS_URL=" + d.url(user), "ANDON_NATS_INBOX_PREFIX=_INBOX_" + user}, "", strings.Fields(args)...)
 	}
 	for _, c := range []struct {
@@ -44,9 +33,9 @@ func TestEachRoleCanDoWhatItIsForAndIsToldWhatItMayNot(t *testing.T) {
 		code       int
 		says       string
 	}{
-		{"team", "stop asg-shopweb1 --urgent --team team-a --id INC-1", exitReached, "stored"},
-		{"team", "stop asg-shopweb1 --id INC-2", exitFailed, `Publish to "as.refresh.stop"`},
-		{"team", "watch INC-1", exitFailed, `"$JS.API.CONSUMER.CREATE.AS_REFRESH_RESULTS.`},
+		{"team-a", "stop asg-shopweb1 --urgent --team team-a --id INC-1", exitReached, "stored"},
+		{"team-a", "stop asg-shopweb1 --id INC-2", exitFailed, `Publish to "as.refresh.stop"`},
+		{"team-a", "watch INC-1", exitFailed, `"$JS.API.CONSUMER.CREATE.AS_REFRESH_RESULTS.`},
 		{"operator", "stop asg-shopapi1 --id INC-3 --wait", exitReached, "paused"},
 		{"observer", "watch INC-1", exitReached, "paused"},
 		{"observer", "watch INC-3 -o jsonl", exitReached, `"Outcome":"paused"`},
@@ -63,9 +52,9 @@ func TestEachRoleCanDoWhatItIsForAndIsToldWhatItMayNot(t *testing.T) {
 		{"observer", "release", exitFailed, `"$KV.as_refresh_control.hold"`},
 		{"operator", "release", exitReached, "released"},
 		{"operator", "resume INC-1 --wait --id INC-5", exitReached, "resumed"},
-		{"team", "status", exitFailed, `queues not known: NATS refuses a permission that is needed`},
+		{"team-a", "status", exitFailed, `queues not known: NATS refuses a permission that is needed`},
 	} {
-		o := as(c.user, c.args)
+		o := andon(c.user, c.args)
 		if o.code != c.code || !strings.Contains(o.out+o.err, c.says) {
 			t.Errorf("%s: andon %s: ends with %d, want %d and %q:\n%s%s", c.user, c.args, o.code, c.code, c.says, o.out, o.err)
 		}

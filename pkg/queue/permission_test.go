@@ -3,7 +3,6 @@ package queue
 import (
 	"context"
 	"errors"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -18,11 +17,11 @@ import (
 // allowed is what a worker must be allowed to publish once its streams exist. A
 // verb that is missing in the list fails the first test.
 var allowed = func() []string {
-	list, err := os.ReadFile("../../deploy/nats/worker-publish.txt")
-	if err != nil {
+	var o server.Options
+	if err := o.ProcessConfigString(`authorization {users: [{user: w, password: p, permissions: {include "../../deploy/nats/roles/worker.conf"}}]}`); err != nil {
 		panic(err)
 	}
-	return strings.Fields(string(list))
+	return o.Users[0].Permissions.Publish.Allow
 }()
 
 // guarded is a server whose worker may publish these subjects only, and an

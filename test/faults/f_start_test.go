@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
+
 	"github.com/seed-a7c21902/andon/test/harness"
 )
 
@@ -83,11 +85,11 @@ func TestF2APermissionIsMissing(t *testing.T) {
 	suite(t)
 	row := newRow("F2 permission of the broker missing")
 	t.Cleanup(func() { row.end(t) })
-	list, err := os.ReadFile("../../deploy/nats/worker-publish.txt")
-	if err != nil {
+	var shipped server.Options
+	if err := shipped.ProcessConfigString(`authorization {users: [{user: w, password: p, permissions: {include "../../deploy/nats/roles/worker.conf"}}]}`); err != nil {
 		t.Fatal(err)
 	}
-	allowed := strings.Fields(string(list))
+	allowed := shipped.Users[0].Permissions.Publish.Allow
 	// These are asked only when the first task of a quota comes, when a request is
 	// looked up, or when the broker has left something over; and what others
 	// listen to is not tried.

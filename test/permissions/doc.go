@@ -1,0 +1,5 @@
+// Package permissions holds no code: its tests start nats-server with what deploy/nats
+// ships and see what each role can do and what it is refused, have the programs work
+// under their roles, in the clear and over TLS, and compare what a worker asks of the
+// API with what deploy/cam grants.
+package permissions

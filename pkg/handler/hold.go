@@ -119,7 +119,7 @@ func (h *holds) leave(p *pass, a *stop.Answer) {
 		}
 	default:
 		delete(h.open, p.key)
-		h.metrics.breaker.WithLabelValues(p.key.account, held.cause).Set(0)
+		h.showLocked(p.key.account, held.cause)
 		h.log.Info("account released: its credentials work again", "account", p.key.account, "action", p.key.action,
 			"held_for", time.Since(held.since).Round(time.Millisecond), "refusals", held.refused)
 	}
@@ -129,9 +129,20 @@ func (h *holds) hold(k holdKey, a stop.Answer) {
 	held := &hold{since: time.Now(), cause: cause(a.Code), answer: a, interval: firstProbe, refused: 1}
 	held.next = held.since.Add(held.interval)
 	h.open[k] = held
-	h.metrics.breaker.WithLabelValues(k.account, held.cause).Set(1)
+	h.showLocked(k.account, held.cause)
 	h.log.Error("account held: its credentials were refused; nothing is given up, probing until they work",
 		"account", k.account, "action", k.action, "code", a.Code, "message", a.Message, "api_request", a.RequestID)
+}
+
+// showLocked says whether an account is held for a cause. Several actions may be.
+func (h *holds) showLocked(account, cause string) {
+	open := 0.0
+	for k, held := range h.open {
+		if k.account == account && held.cause == cause {
+			open = 1
+		}
+	}
+	h.metrics.breaker.WithLabelValues(account, cause).Set(open)
 }
 
 // rest ends a probe; the next is due after the interval.

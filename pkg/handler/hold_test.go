@@ -148,6 +148,24 @@ func TestTheBreakerMetricFollowsTheHold(t *testing.T) {
 	})
 }
 
+// Permissions are given one by one, and each may be refused.
+func TestTheBreakerMetricStandsForAllActions(t *testing.T) {
+	h := testHolds()
+	for _, action := range []string{stop.ActionStop, stop.ActionDescribe} {
+		p, _ := h.enter("default", action)
+		h.leave(p, refused)
+	}
+	gauge := h.metrics.breaker.WithLabelValues("default", causeAuth)
+	h.leave(&pass{key: holdKey{"default", stop.ActionDescribe}, probe: true}, accepted)
+	if got := testutil.ToFloat64(gauge); got != 1 {
+		t.Errorf("one of two actions is held: %v", got)
+	}
+	h.leave(&pass{key: holdKey{"default", stop.ActionStop}, probe: true}, accepted)
+	if got := testutil.ToFloat64(gauge); got != 0 {
+		t.Errorf("none is held: %v", got)
+	}
+}
+
 func TestCauseOfAHold(t *testing.T) {
 	for code, want := range map[string]string{
 		"AuthFailure.SecretIdNotFound":                      causeAuth,

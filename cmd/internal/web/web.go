@@ -50,16 +50,17 @@ const paths = `
 `
 
 // New makes a server that is not ready until [Server.Ready]. The name is what it calls
-// itself.
-func New(name string, metrics prometheus.Gatherer, log *slog.Logger) *Server {
+// itself, reg has the metrics that it shows, its own among them.
+func New(name string, reg *prometheus.Registry, log *slog.Logger) *Server {
 	s := &Server{index: name + "\n" + paths}
+	reg.MustRegister(readiness{s})
 	errs := slog.NewLogLogger(log.Handler(), slog.LevelWarn)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, s.index) })
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.HandleFunc("GET /healthz", s.readyz)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{
+	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{
 		EnableOpenMetrics: true,
 		// One broken collector must not blind the rest.
 		ErrorHandling: promhttp.ContinueOnError,
@@ -184,6 +185,30 @@ func (s *Server) report() (string, bool) {
 		fmt.Fprintf(&b, "[+]%s ok\n", c.Name)
 	}
 	return b.String(), ok
+}
+
+var readyDesc = prometheus.NewDesc("andon_ready", "1 while a check of readiness passes; start is whether the process has come to its work.", []string{"check"}, nil)
+
+// readiness shows the checks to Prometheus, which does not read /readyz.
+type readiness struct{ *Server }
+
+func (r readiness) Describe(ch chan<- *prometheus.Desc) { ch <- readyDesc }
+
+func (r readiness) Collect(ch chan<- prometheus.Metric) {
+	r.mu.Lock()
+	checks, started := r.checks, r.started
+	r.mu.Unlock()
+	show := func(check string, passes bool) {
+		value := 0.0
+		if passes {
+			value = 1
+		}
+		ch <- prometheus.MustNewConstMetric(readyDesc, prometheus.GaugeValue, value, check)
+	}
+	show("start", started)
+	for _, c := range checks {
+		show(c.Name, c.Fn() == nil)
+	}
 }
 
 func plain(w http.ResponseWriter, status int, body string) {

@@ -71,6 +71,27 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+func TestReadinessIsAMetric(t *testing.T) {
+	reg := prometheus.NewPedanticRegistry()
+	s := New("andon worker", reg, quiet())
+	shows := func(want string) {
+		t.Helper()
+		const help = "# HELP andon_ready 1 while a check of readiness passes; start is whether the process has come to its work.\n# TYPE andon_ready gauge\n"
+		if err := testutil.GatherAndCompare(reg, strings.NewReader(help+want), "andon_ready"); err != nil {
+			t.Error(err)
+		}
+	}
+	shows("andon_ready{check=\"start\"} 0\n")
+	away := errors.New("the broker is away")
+	s.Ready(Check{"connection", func() error { return away }}, Check{"streams", func() error { return nil }})
+	shows("andon_ready{check=\"connection\"} 0\nandon_ready{check=\"start\"} 1\nandon_ready{check=\"streams\"} 1\n")
+	away = nil
+	shows("andon_ready{check=\"connection\"} 1\nandon_ready{check=\"start\"} 1\nandon_ready{check=\"streams\"} 1\n")
+	if problems, err := testutil.GatherAndLint(reg); err != nil || len(problems) > 0 {
+		t.Errorf("promlint: %v %v", problems, err)
+	}
+}
+
 func TestServe(t *testing.T) {
 	l, err := Listen("http-listen", "127.0.0.1:0", quiet())
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/seed-a7c21902/andon/cmd/internal/build"
 	"github.com/seed-a7c21902/andon/cmd/internal/logs"
+	"github.com/seed-a7c21902/andon/cmd/internal/systemd"
 	"github.com/seed-a7c21902/andon/cmd/internal/traces"
 	"github.com/seed-a7c21902/andon/cmd/internal/web"
 	"github.com/seed-a7c21902/andon/cmd/internal/webhooks"
@@ -115,6 +116,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	}
 	ctx, release := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer release()
+	defer context.AfterFunc(ctx, func() { systemd.Tell(getenv, log, systemd.Stopping) })()
+	defer systemd.Watchdog(getenv, log)()
 	switch err = serve(ctx, o, getenv, log); {
 	case errors.Is(err, errConfig):
 		fmt.Fprintf(stderr, "ingress: cannot start: %v\n", err)
@@ -183,5 +186,6 @@ func serve(ctx context.Context, o options, getenv func(string) string, log *slog
 		defer context.AfterFunc(ctx, site.Drain)()
 		return in.Serve(ctx, ln)
 	})
+	systemd.Tell(getenv, log, systemd.Ready)
 	return group.Wait() //nolint:wrapcheck // it says what
 }

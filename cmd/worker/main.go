@@ -16,6 +16,7 @@ import (
 
 	"github.com/seed-a7c21902/andon/cmd/internal/build"
 	"github.com/seed-a7c21902/andon/cmd/internal/logs"
+	"github.com/seed-a7c21902/andon/cmd/internal/systemd"
 )
 
 // What the process exits with.
@@ -64,7 +65,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		// From here on a signal does what it does to any process.
 		release()
 		log.Info("stopping; a second signal ends at once", "cause", context.Cause(ctx))
+		systemd.Tell(getenv, log, systemd.Stopping)
 	})()
+	defer systemd.Watchdog(getenv, log)()
 
 	switch err = work(ctx, c, getenv, log); {
 	case err == nil, ctx.Err() != nil && errors.Is(err, context.Canceled):

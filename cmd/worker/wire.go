@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/seed-a7c21902/andon/cmd/internal/build"
+	"github.com/seed-a7c21902/andon/cmd/internal/systemd"
 	"github.com/seed-a7c21902/andon/cmd/internal/traces"
 	"github.com/seed-a7c21902/andon/cmd/internal/web"
 	"github.com/seed-a7c21902/andon/cmd/internal/webhooks"
@@ -132,6 +133,7 @@ func work(ctx context.Context, c Config, getenv func(string) string, log *slog.L
 		w := queue.Worker{Plan: h.Plan, Execute: h.Execute, Follow: h.Follow, GiveUp: h.GiveUp, Serves: api.Serves, Gate: h.Gate, Slots: c.Concurrency}
 		return q.Work(ctx, hooks.worker(tracer.Worker(w), q))
 	})
+	systemd.Tell(getenv, log, systemd.Ready)
 	return group.Wait()
 }
 

@@ -6,11 +6,23 @@ RACE   = $(if $(shell command -v $$(go env CC)),-race)
 
 export FUZZTIME ?= 200000x
 
-help: ## Show this help
-	@while read -r line; do if [[ $$line =~ ^([a-z-]+):.*"## "(.*) ]]; then printf '  %-13s %s\n' "$${BASH_REMATCH[@]:1}"; fi; done <Makefile
+VERSION = $(shell git describe --tags --always --dirty=-dirty)
+IMAGE   = ghcr.io/seed-a7c21902/andon:$(VERSION)
 
+help: ## Show this help
+	@while read -r line; do if [[ $$line =~ ^([a-z-]+):.*"## "(.*) ]]; then printf '  %-17s %s\n' "$${BASH_REMATCH[@]:1}"; fi; done <Makefile
+
+# Static, the same wherever they are built, and with the time zones, which neither an
+# empty image nor Windows has.
 build: ## Build all programs into bin/
-	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
+	CGO_ENABLED=0 go build -trimpath -tags timetzdata -ldflags '-s -w' -o $(or $(BIN),bin/) ./cmd/...
+
+release: ## Make archives, images, SBOMs and checksums of this commit in dist/
+	rm -rf dist
+	go -C tools run ./release
+
+image: ## Build the image with Docker
+	docker build --tag $(IMAGE) --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) --build-arg CREATED=$$(git log -1 --format=%cI) .
 
 run: build ## Rehearse an incident against a simulated API; DEMO_EXIT=1 stops when it is over
 	bin/demo -worker bin/worker -requests testdata/request
@@ -35,7 +47,7 @@ incident: ## Pause 5,000 groups by the command line: watched, interrupted, watch
 	go test -count=1 -run '^TestABulk' ./cmd/andon -groups 5000
 
 lint: ## Vet, format and lint, layers included
-	go vet ./... && go vet -tags hooks ./cmd/worker
+	go vet ./... && go vet -tags hooks ./cmd/worker && go -C tools vet ./...
 	$(TOOL) golangci-lint run
 
 tidy: ## Say whether go.mod or go.sum of any module is out of date
@@ -73,10 +85,13 @@ bench-bulk: ## Measure a bulk of 10,000 groups, in one quota and in a hundred
 docs: ## Make the manual pages and completions of andon anew
 	UPDATE=1 go test -count=1 -run '^TestManualPages' ./cmd/andon
 
+dashboard-picture: ## Draw docs/dashboard.png from a run of a quarter of an hour, with Chromium
+	PICTURE=1 go -C test/deploy test -count=1 -run '^TestDashboardPicture$$' -v -timeout 30m
+
 golden: ## Rewrite the expected outputs of the tests
 	UPDATE=1 go test ./...
 
 clean: ## Remove what was built
-	rm -rf bin coverage.* *.test *.prof
+	rm -rf bin dist coverage.* *.test *.prof
 
-.PHONY: help build run test check check-deploy race storm incident faults faults-short soak lint tidy fmt fuzz bench bench-limiter bench-urgent bench-bulk docs golden clean
+.PHONY: help build release image run test check check-deploy race storm incident faults faults-short soak lint tidy fmt fuzz bench bench-limiter bench-urgent bench-bulk docs dashboard-picture golden clean

@@ -37,7 +37,7 @@ func newRoot(s *session) *cobra.Command {
 	s.flags(root.PersistentFlags())
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
 	for _, command := range []func(*session) *cobra.Command{
-		newStop, newPlan, newResume, newWatch, newResults, newWhy, newPaused, newDead, newHold, newRelease, newStatus, newSchema, newVersion,
+		newStop, newPlan, newResume, newWatch, newResults, newWhy, newPaused, newDead, newHold, newRelease, newStatus, newReady, newSchema, newVersion,
 	} {
 		root.AddCommand(command(s))
 	}

@@ -127,6 +127,7 @@ func work(ctx context.Context, c Config, getenv func(string) string, log *slog.L
 	}
 	group.Go(func() error { q.WatchHold(ctx, h.SetHold); return nil })
 	group.Go(func() error { h.Audit(ctx); return nil })
+	group.Go(func() error { h.Probe(ctx); return nil })
 	group.Go(func() error {
 		defer context.AfterFunc(ctx, site.Drain)()
 		defer site.End()

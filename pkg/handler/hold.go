@@ -42,6 +42,8 @@ type hold struct {
 	next     time.Time
 	probing  bool
 	refused  int
+	// wanted is when somebody last asked for leave to call.
+	wanted time.Time
 }
 
 func newHolds(log *slog.Logger, m *metrics) *holds {
@@ -81,10 +83,13 @@ func (h *holds) enter(account, action string) (*pass, time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	k := holdKey{account, action}
+	held := h.open[k]
+	if held != nil {
+		held.wanted = time.Now()
+	}
 	if wait := h.waitLocked(k); wait > 0 {
 		return nil, wait
 	}
-	held := h.open[k]
 	if held != nil {
 		held.probing = true
 	}
@@ -118,20 +123,25 @@ func (h *holds) leave(p *pass, a *stop.Answer) {
 			held.rest()
 		}
 	default:
-		delete(h.open, p.key)
-		h.showLocked(p.key.account, held.cause)
-		h.log.Info("account released: its credentials work again", "account", p.key.account, "action", p.key.action,
-			"held_for", time.Since(held.since).Round(time.Millisecond), "refusals", held.refused)
+		h.releaseLocked(p.key, held, "its credentials work again")
 	}
 }
 
 func (h *holds) hold(k holdKey, a stop.Answer) {
-	held := &hold{since: time.Now(), cause: cause(a.Code), answer: a, interval: firstProbe, refused: 1}
+	held := &hold{since: time.Now(), wanted: time.Now(), cause: cause(a.Code), answer: a, interval: firstProbe, refused: 1}
 	held.next = held.since.Add(held.interval)
 	h.open[k] = held
 	h.showLocked(k.account, held.cause)
 	h.log.Error("account held: its credentials were refused; nothing is given up, probing until they work",
 		"account", k.account, "action", k.action, "code", a.Code, "message", a.Message, "api_request", a.RequestID)
+}
+
+// releaseLocked ends a hold.
+func (h *holds) releaseLocked(k holdKey, held *hold, why string) {
+	delete(h.open, k)
+	h.showLocked(k.account, held.cause)
+	h.log.Info("account released", "why", why, "account", k.account, "action", k.action,
+		"held_for", time.Since(held.since).Round(time.Millisecond), "refusals", held.refused)
 }
 
 // showLocked says whether an account is held for a cause. Several actions may be.

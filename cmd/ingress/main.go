@@ -157,15 +157,6 @@ func serve(ctx context.Context, o options, getenv func(string) string, log *slog
 		return fmt.Errorf("%w: %w", errConfig, err)
 	}
 	defer tracer.End()
-	client, err := queue.Connect(queue.Config{URL: o.url, Context: o.context, Creds: o.creds, InboxPrefix: o.inbox, Name: "andon ingress", Log: log})
-	if err != nil {
-		return err //nolint:wrapcheck // it says where
-	}
-	defer client.Close()
-	in, err := ingress.New(conf, tracer.Publisher(webhooks.Publisher{Client: client}))
-	if err != nil {
-		return fmt.Errorf("%w: %w", errConfig, err)
-	}
 	health, err := web.Listen("http-listen", o.httpListen, log)
 	if err != nil {
 		return err //nolint:wrapcheck // it says where
@@ -175,16 +166,18 @@ func serve(ctx context.Context, o options, getenv func(string) string, log *slog
 	group.Go(func() error { return site.Serve(health) })
 	defer group.Wait() //nolint:errcheck // a second look at what the last line returns
 	defer site.End()
-	ln, err := web.Listen("ingress-listen", o.listen, log)
+	to := queue.Config{URL: o.url, Context: o.context, Creds: o.creds, InboxPrefix: o.inbox, Name: "andon ingress", Log: log}
+	desk, err := webhooks.Open(o.listen, to, conf, tracer)
 	if err != nil {
 		return err //nolint:wrapcheck // it says where
 	}
-	site.Ready(web.Check{Name: "connection", Fn: client.Connected})
-	log.Info("taking webhooks", "version", build.Info().Version, "addr", ln.Addr().String())
+	defer desk.Close()
+	site.Ready(web.Check{Name: "connection", Fn: desk.Connected})
+	log.Info("taking webhooks", "version", build.Info().Version, "addr", o.listen)
 	group.Go(func() error {
 		defer site.End()
 		defer context.AfterFunc(ctx, site.Drain)()
-		return in.Serve(ctx, ln)
+		return desk.Serve(ctx)
 	})
 	systemd.Tell(getenv, log, systemd.Ready)
 	return group.Wait() //nolint:wrapcheck // it says what

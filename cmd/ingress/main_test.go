@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
@@ -32,7 +33,12 @@ func noEnv(string) string { return "" }
 // startBroker is a broker as the first worker leaves it, and where it listens.
 func startBroker(t *testing.T) string {
 	t.Helper()
-	b, err := broker.Start(t.Context(), broker.Config{StoreDir: t.TempDir(), Listen: "127.0.0.1:0", AllowTemporary: true})
+	return startBrokerAt(t, t.TempDir(), "127.0.0.1:0")
+}
+
+func startBrokerAt(t *testing.T, dir, addr string) string {
+	t.Helper()
+	b, err := broker.Start(t.Context(), broker.Config{StoreDir: dir, Listen: addr, AllowTemporary: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,6 +53,21 @@ func startBroker(t *testing.T) string {
 	}
 	q.Close()
 	return b.ClientURL()
+}
+
+// startGuardedBroker is one that lets in nobody who does not know its password.
+func startGuardedBroker(t *testing.T) string {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, Username: "u", Password: "p", NoSigs: true, NoLog: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("the broker does not start")
+	}
+	return s.ClientURL()
 }
 
 func file(t *testing.T, text string) string {
@@ -83,7 +104,7 @@ func TestRunExitCodes(t *testing.T) {
 		{"address for everybody with a source for everybody", []string{"--ingress-listen", "192.0.2.1:0", "--config", file(t, "ingress: {sources: {request: {}}}\n")}, exitUsage, []string{"192.0.2.1", "request takes from everybody"}},
 		{"section that is misspelt", []string{"--config", file(t, "ingres: {sources: {request: {}}}\n")}, exitUsage, []string{"misspelt"}},
 		{"address that cannot be had", []string{"--ingress-listen", "192.0.2.1:0", "--config", file(t, "ingress: {sources: {request: {bearer-files: ["+file(t, "a secret that is long enough")+"]}}}\n")}, exitFailed, []string{"192.0.2.1"}},
-		{"broker away", []string{"--nats-url", "nats://" + harness.FreeAddr(t)}, exitFailed, []string{"connect to NATS"}},
+		{"broker that refuses the user", []string{"--nats-url", startGuardedBroker(t)}, exitFailed, []string{"Authorization Violation"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // one that starts after all
@@ -171,6 +192,39 @@ func TestRunServesUntilStopped(t *testing.T) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Fatalf("it does not end:\n%s", log.String())
+	}
+}
+
+// A broker that is away at the start is waited for, as one that goes away later is.
+func TestTheBrokerMayComeLater(t *testing.T) {
+	addr, hooks, health := harness.FreeAddr(t), harness.FreeAddr(t), harness.FreeAddr(t)
+	ctx, stop := context.WithCancel(t.Context())
+	var log journal
+	code := make(chan int, 1)
+	go func() {
+		code <- run(ctx, []string{"--nats-url", "nats://" + addr, "--ingress-listen", hooks, "--http-listen", health, "--log-format", "text"}, noEnv, io.Discard, &log)
+	}()
+	client := &http.Client{Timeout: 30 * time.Second}
+	defer client.CloseIdleConnections()
+	body, err := os.ReadFile("../../testdata/ingress/alertmanager.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	post := func() error {
+		_, err := ask(client, http.MethodPost, "http://"+hooks+"/webhook/alertmanager", body)
+		return err
+	}
+	harness.Eventually(t, 30*time.Second, func() error {
+		if err := post(); err == nil || !strings.Contains(err.Error(), "503") {
+			return fmt.Errorf("without a broker the answer is %v", err) //nolint:errorlint // it may be none
+		}
+		return nil
+	})
+	startBrokerAt(t, t.TempDir(), addr)
+	harness.Eventually(t, 30*time.Second, post)
+	stop()
+	if c := <-code; c != exitStopped {
+		t.Errorf("exit %d, want %d:\n%s", c, exitStopped, log.String())
 	}
 }
 

@@ -15,6 +15,12 @@ import (
 // Tencent's own tools look for them.
 func accountsOf(ctx context.Context, c Config, getenv func(string) string, log *slog.Logger) (map[string]asapi.Account, error) {
 	accounts := make(map[string]asapi.Account)
+	var faults []error
+	fault := func(name string, err error) {
+		if err != nil {
+			faults = append(faults, fmt.Errorf("account %s: %w", name, err))
+		}
+	}
 	for name, a := range c.Accounts {
 		switch {
 		case a.CredentialsFile != "":
@@ -22,16 +28,15 @@ func accountsOf(ctx context.Context, c Config, getenv func(string) string, log *
 		case a.TccliProfile != "":
 			accounts[name] = asapi.TCCLI(asapi.TCCLIPath(getenv("HOME"), a.TccliProfile))
 		case a.TKEOIDC:
-			accounts[name] = asapi.OIDC()
+			oidc, err := asapi.OIDCFrom(getenv)
+			fault(name, err)
+			accounts[name] = oidc
 		default:
 			accounts[name] = asapi.CVMRole(a.CVMRole)
 		}
 	}
-	var faults []error
 	for name, a := range accounts {
-		if err := a.Check(ctx, log); err != nil {
-			faults = append(faults, fmt.Errorf("account %s: %w", name, err))
-		}
+		fault(name, a.Check(ctx, log))
 	}
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)

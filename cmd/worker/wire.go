@@ -20,7 +20,6 @@ import (
 	"github.com/seed-a7c21902/andon/cmd/internal/webhooks"
 	"github.com/seed-a7c21902/andon/pkg/asapi"
 	"github.com/seed-a7c21902/andon/pkg/handler"
-	"github.com/seed-a7c21902/andon/pkg/ingress"
 	"github.com/seed-a7c21902/andon/pkg/limiter"
 	"github.com/seed-a7c21902/andon/pkg/queue"
 	"github.com/seed-a7c21902/andon/pkg/queue/broker"
@@ -71,10 +70,11 @@ func work(ctx context.Context, c Config, getenv func(string) string, log *slog.L
 		checks = append(checks, web.Check{Name: "broker", Fn: embedded.Healthy})
 		log.Info("broker listening", "url", embedded.ClientURL(), "store_dir", c.StoreDir)
 	}
-	q, err := queue.Open(ctx, queue.Config{
+	to := queue.Config{
 		URL: c.NATSURL, Creds: c.NATSCreds, Context: c.NATSContext, InboxPrefix: c.NATSInboxPrefix, InProcess: inProcess,
 		Name: "andon " + name, Replicas: c.Replicas, Capacity: capacity, AckWait: hooks.ackWait(), Crash: hooks.crash(), Stored: tracer.Stored(), Registerer: reg, Log: log,
-	})
+	}
+	q, err := queue.Open(ctx, to)
 	if err != nil {
 		return err
 	}
@@ -119,11 +119,14 @@ func work(ctx context.Context, c Config, getenv func(string) string, log *slog.L
 	}
 	defer offList()
 	if c.IngressListen != "" {
-		taken, err := takeWebhooks(ctx, c, name, inProcess, reg, tracer, log, group)
+		c.Ingress.Registerer, c.Ingress.Log = reg, log
+		to.Name += " ingress"
+		desk, err := webhooks.Open(c.IngressListen, to, c.Ingress, tracer)
 		if err != nil {
 			return err
 		}
-		defer taken()
+		defer desk.Close()
+		group.Go(func() error { return desk.Serve(ctx) })
 	}
 	group.Go(func() error { q.WatchHold(ctx, h.SetHold); return nil })
 	group.Go(func() error { h.Audit(ctx); return nil })
@@ -178,29 +181,4 @@ func workerName(simulated bool) string {
 		host = "simulated-" + host
 	}
 	return host + "-" + strconv.Itoa(os.Getpid())
-}
-
-// takeWebhooks starts the ingress beside the worker, on a connection of its own. What
-// it publishes, any worker takes.
-func takeWebhooks(ctx context.Context, c Config, name string, inProcess nats.InProcessConnProvider, reg prometheus.Registerer, tracer *traces.Tracer, log *slog.Logger, group *errgroup.Group) (end func(), err error) {
-	client, err := queue.Connect(queue.Config{
-		URL: c.NATSURL, Creds: c.NATSCreds, Context: c.NATSContext, InboxPrefix: c.NATSInboxPrefix, InProcess: inProcess,
-		Name: "andon " + name + " ingress", Log: log,
-	})
-	if err != nil {
-		return nil, err
-	}
-	c.Ingress.Registerer, c.Ingress.Log = reg, log
-	in, err := ingress.New(c.Ingress, tracer.Publisher(webhooks.Publisher{Client: client}))
-	if err != nil {
-		client.Close()
-		return nil, fmt.Errorf("%w: %w", errConfig, err)
-	}
-	ln, err := web.Listen("ingress-listen", c.IngressListen, log)
-	if err != nil {
-		client.Close()
-		return nil, err
-	}
-	group.Go(func() error { return in.Serve(ctx, ln) })
-	return client.Close, nil
 }

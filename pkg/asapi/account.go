@@ -135,6 +135,16 @@ func OIDC() Account {
 	}}
 }
 
+// OIDCFrom is OIDC for an environment that has what it needs. The error names what is
+// missing.
+func OIDCFrom(getenv func(string) string) (Account, error) {
+	configured, err := tke(getenv)
+	if !configured {
+		err = fmt.Errorf("TKE OIDC: the environment has no %s; TKE's pod-identity-webhook gives them to pods of a ServiceAccount with a role", strings.Join(tkeNames, ", "))
+	}
+	return OIDC(), err
+}
+
 // tkeNames are the variables that OIDC needs, all of them. The region alone is
 // no sign that it is meant.
 var tkeNames = []string{"TKE_ROLE_ARN", "TKE_PROVIDER_ID", "TKE_WEB_IDENTITY_TOKEN_FILE", "TKE_REGION"}
@@ -283,7 +293,8 @@ func find(ctx context.Context, getenv func(string) string, log *slog.Logger, met
 }
 
 // Check looks at a source that is a file, so that a broken one is found at the
-// start, and warns of one that others can read. Other sources may need time,
+// start, and warns of one that everybody on the machine can read (a group is what
+// Kubernetes gives mounted secrets to). Other sources may need time,
 // or the network, and are looked at with the first call.
 func (a Account) Check(ctx context.Context, log *slog.Logger) error {
 	if a.path == "" {
@@ -292,8 +303,8 @@ func (a Account) Check(ctx context.Context, log *slog.Logger) error {
 	if _, err := a.Fetch(ctx); err != nil {
 		return err
 	}
-	if info, err := os.Stat(a.path); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		log.Warn("credentials file can be read by others; chmod 600 it", "file", a.path, "mode", info.Mode().Perm().String())
+	if info, err := os.Stat(a.path); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o007 != 0 {
+		log.Warn("credentials file can be read by everybody; chmod 600 it", "file", a.path, "mode", info.Mode().Perm().String())
 	}
 	return nil
 }

@@ -261,7 +261,7 @@ func TestCheck(t *testing.T) {
 	}{
 		{name: "private file", account: File(write(0o600, goodFile), "")},
 		{name: "file for all to read", account: File(write(0o644, goodFile), ""), warn: runtime.GOOS != "windows"},
-		{name: "tccli profile for the group to read", account: TCCLI(write(0o640, goodTCCLI)), warn: runtime.GOOS != "windows"},
+		{name: "tccli profile for the group to read", account: TCCLI(write(0o640, goodTCCLI))},
 		{name: "missing file", account: File(filepath.Join(t.TempDir(), "x"), ""), fails: true},
 		{name: "broken file", account: TCCLI(write(0o600, "x")), fails: true},
 		{name: "fixed pair", account: simulated()},
@@ -346,10 +346,16 @@ func TestOIDC(t *testing.T) {
 	if _, err := OIDC().Fetch(t.Context()); err == nil || !strings.Contains(err.Error(), "TKE OIDC") {
 		t.Errorf("without the variables: %v", err)
 	}
+	if _, err := OIDCFrom(os.Getenv); err == nil || !strings.Contains(err.Error(), "TKE_ROLE_ARN") {
+		t.Errorf("without the variables it is found at the start: %v", err)
+	}
 	t.Setenv("TKE_REGION", "ap-guangzhou")
 	t.Setenv("TKE_PROVIDER_ID", "p")
 	t.Setenv("TKE_WEB_IDENTITY_TOKEN_FILE", filepath.Join(t.TempDir(), "missing"))
 	t.Setenv("TKE_ROLE_ARN", "qcs::cam::uin/1:roleName/x")
+	if _, err := OIDCFrom(os.Getenv); err != nil {
+		t.Error(err)
+	}
 	if _, err := OIDC().Fetch(t.Context()); err == nil || !strings.Contains(err.Error(), "TKE OIDC") {
 		t.Errorf("without the token's file: %v", err)
 	}

@@ -37,16 +37,8 @@ const dialTimeout = 5 * time.Second
 // Connect connects to a broker that is there; of the Config it takes how to reach
 // that, the name and the log.
 func Connect(c Config) (*Client, error) {
-	client := &Client{}
-	nc, err := connect(c,
+	return newClient(c,
 		nats.Timeout(dialTimeout),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			if errors.Is(err, nats.ErrPermissionViolation) {
-				client.refusal.tell(err)
-				return
-			}
-			c.Log.Warn("NATS reports", "error", err)
-		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				c.Log.Warn("connection to NATS lost, waiting for it to come back", "error", err)
@@ -54,6 +46,23 @@ func Connect(c Config) (*Client, error) {
 		}),
 		nats.ReconnectHandler(func(*nats.Conn) { c.Log.Warn("connection to NATS restored") }),
 	)
+}
+
+// Reach is Connect for a process that stays: the broker may come later. fail is told
+// when the connection is over for good, and with it the use of the client.
+func Reach(c Config, fail func(error)) (*Client, error) {
+	return newClient(c, patient(c.Log, fail)...)
+}
+
+func newClient(c Config, more ...nats.Option) (*Client, error) {
+	client := &Client{}
+	nc, err := connect(c, append(more, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+		if errors.Is(err, nats.ErrPermissionViolation) {
+			client.refusal.tell(err)
+			return
+		}
+		c.Log.Warn("NATS reports", "error", err)
+	}))...)
 	if err != nil {
 		return nil, err
 	}

@@ -186,9 +186,22 @@ func redacted(urls string) string {
 // dial makes a connection that never gives up. fail is told when it is over
 // all the same, and when the broker refuses a permission.
 func dial(c Config, fail func(error)) (*nats.Conn, error) {
-	log := c.Log
+	return connect(c, append(patient(c.Log, fail),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			if errors.Is(err, nats.ErrPermissionViolation) && vital(err) {
+				fail(fmt.Errorf("%w: %w", ErrPermission, err))
+				return
+			}
+			c.Log.Warn("NATS reports", "error", err)
+		}),
+	)...)
+}
+
+// patient is what makes a connection wait for a broker that is not there yet. fail is
+// told when it is over all the same, as after credentials that are refused.
+func patient(log *slog.Logger, fail func(error)) []nats.Option {
 	var told atomic.Bool // why the broker cannot be reached, once each time
-	return connect(c,
+	return []nats.Option{
 		nats.RetryOnFailedConnect(true),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
@@ -205,14 +218,7 @@ func dial(c Config, fail func(error)) (*nats.Conn, error) {
 			log.Info("connection to NATS restored", "server", nc.ConnectedServerName())
 		}),
 		nats.ClosedHandler(func(nc *nats.Conn) { fail(closed(nc.LastError())) }),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			if errors.Is(err, nats.ErrPermissionViolation) && vital(err) {
-				fail(fmt.Errorf("%w: %w", ErrPermission, err))
-				return
-			}
-			log.Warn("NATS reports", "error", err)
-		}),
-	)
+	}
 }
 
 // connect makes a connection that outlives the broker's absence.

@@ -686,6 +686,10 @@ func TestChartStartsWhatItConfigures(t *testing.T) {
 				addr := harness.FreeAddr(t)
 				command := node(t, m, d, addr, broker.URL())
 				command.Env = append(command.Env, "ANDON_REPLICAS=1") // there is one broker
+				if account := m.accounts[d.Spec.Template.Spec.ServiceAccountName]; account != nil && account.Annotations["tke.cloud.tencent.com/role-arn"] != "" {
+					// As TKE's webhook does.
+					command.Env = append(command.Env, "TKE_REGION=ap-guangzhou", "TKE_PROVIDER_ID=cls-1", "TKE_WEB_IDENTITY_TOKEN_FILE=/token", "TKE_ROLE_ARN=arn")
+				}
 				p := harness.Start(t, command)
 				c := d.Spec.Template.Spec.Containers[0]
 				for _, probe := range []*corev1.Probe{c.StartupProbe, c.LivenessProbe, c.ReadinessProbe} {

@@ -1,11 +1,9 @@
-// Package webhooks reads the settings of the ingress from a configuration file, for the
-// programs that start one. It knows their spelling in the file, and nothing of what
-// they mean.
+// Package webhooks starts an ingress for the programs that have one, with the settings in
+// a configuration file. It knows how these are spelt, and nothing of what they mean.
 package webhooks
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,8 +13,6 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/seed-a7c21902/andon/pkg/ingress"
-	"github.com/seed-a7c21902/andon/pkg/queue"
-	"github.com/seed-a7c21902/andon/pkg/stop"
 )
 
 // Key is where the settings stand in the file.
@@ -104,16 +100,4 @@ func Guarded(listen string, c ingress.Config) error {
 		return nil
 	}
 	return fmt.Errorf("--ingress-listen %q: can be reached from elsewhere, and everybody could pause groups; say in the file, under %s.sources, who may post", listen, Key)
-}
-
-// Publisher stores what an ingress takes, over a client of the broker.
-type Publisher struct{ Client *queue.Client }
-
-// Publish returns when the broker has confirmed, or refuses a permission, or ctx ends.
-func (p Publisher) Publish(ctx context.Context, m stop.Message) (repeated bool, err error) {
-	err = p.Client.Ask(ctx, func(ctx context.Context) error {
-		repeated, err = p.Client.Publish(ctx, m)
-		return err
-	})
-	return repeated, err
 }

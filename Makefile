@@ -31,7 +31,7 @@ test: ## Run all tests
 	go test ./...
 
 check: lint tidy race storm incident faults-short ## Everything that must pass before a change is merged
-	FUZZTIME=20s .ci/fuzz
+	FUZZTIME=15s .ci/fuzz
 
 check-deploy: ## Check deploy/ with Helm, Prometheus, a container engine and the others that will read it; installs them
 	go -C test/deploy vet ./...

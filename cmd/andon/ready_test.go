@@ -6,6 +6,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/seed-a7c21902/andon/test/harness"
 )
 
 func TestReadyTellsByItsExitCode(t *testing.T) {
@@ -21,8 +23,6 @@ func TestReadyTellsByItsExitCode(t *testing.T) {
 		t.Cleanup(s.Close)
 		return s.Listener.Addr().String()
 	}
-	gone := httptest.NewServer(http.NotFoundHandler())
-	gone.Close()
 	for _, tt := range []struct {
 		name, addr string
 		code       int
@@ -30,7 +30,7 @@ func TestReadyTellsByItsExitCode(t *testing.T) {
 	}{
 		{"ready", answers(http.StatusOK, "[+]connection ok\n"), exitReached, "[+]connection ok"},
 		{"not ready", answers(http.StatusServiceUnavailable, "[-]connection failed: gone\n"), exitFailed, "[-]connection failed"},
-		{"no answer", gone.Listener.Addr().String(), exitFailed, "refused"},
+		{"no answer", harness.FreeAddr(t), exitFailed, "refused"},
 		{"no address", "a b", exitUsage, `"a b" is no host:port`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -152,10 +152,7 @@ func serve(ctx context.Context, o options, getenv func(string) string, log *slog
 	if err := settings(o, &conf); err != nil {
 		return fmt.Errorf("%w: %w", errConfig, err)
 	}
-	tracer, err := traces.Start(ctx, "andon-ingress", getenv, log)
-	if err != nil {
-		return fmt.Errorf("%w: %w", errConfig, err)
-	}
+	tracer := traces.Start(ctx, "andon-ingress", getenv, log)
 	defer tracer.End()
 	health, err := web.Listen("http-listen", o.httpListen, log)
 	if err != nil {
@@ -173,7 +170,7 @@ func serve(ctx context.Context, o options, getenv func(string) string, log *slog
 	}
 	defer desk.Close()
 	site.Ready(web.Check{Name: "connection", Fn: desk.Connected})
-	log.Info("taking webhooks", "version", build.Info().Version, "addr", o.listen)
+	log.Info("taking webhooks", "version", build.Info().Version)
 	group.Go(func() error {
 		defer site.End()
 		defer context.AfterFunc(ctx, site.Drain)()

@@ -41,10 +41,7 @@ func work(ctx context.Context, c Config, getenv func(string) string, log *slog.L
 	}
 	defer closeAPI()
 
-	tracer, err := traces.Start(ctx, "andon-worker", getenv, log)
-	if err != nil {
-		return fmt.Errorf("%w: %w", errConfig, err)
-	}
+	tracer := traces.Start(ctx, "andon-worker", getenv, log)
 	defer tracer.End()
 
 	ln, err := web.Listen("http-listen", c.HTTPListen, log)
@@ -100,7 +97,20 @@ func work(ctx context.Context, c Config, getenv func(string) string, log *slog.L
 	}
 	h.SetHold(hold)
 
-	site.Ready(append(checks, web.Check{Name: "connection", Fn: q.Connected}, web.Check{Name: "consumers", Fn: q.Consuming}, web.Check{Name: "streams", Fn: q.Intact}, web.Check{Name: "credentials", Fn: h.Credentials}, web.Check{Name: "hold", Fn: h.Held})...)
+	checks = append(checks, web.Check{Name: "connection", Fn: q.Connected}, web.Check{Name: "consumers", Fn: q.Consuming}, web.Check{Name: "streams", Fn: q.Intact},
+		web.Check{Name: "credentials", Fn: h.Credentials}, web.Check{Name: "hold", Fn: h.Held})
+	if c.IngressListen != "" {
+		c.Ingress.Registerer, c.Ingress.Log = reg, log
+		to.Name += " ingress"
+		desk, err := webhooks.Open(c.IngressListen, to, c.Ingress, tracer)
+		if err != nil {
+			return err
+		}
+		defer desk.Close()
+		group.Go(func() error { return desk.Serve(ctx) })
+		checks = append(checks, web.Check{Name: "webhooks", Fn: desk.Connected})
+	}
+	site.Ready(checks...)
 	if c.DryRun {
 		log.Warn("dry run: every request is answered and none is carried out, now or later")
 	}
@@ -118,16 +128,6 @@ func work(ctx context.Context, c Config, getenv func(string) string, log *slog.L
 		return err
 	}
 	defer offList()
-	if c.IngressListen != "" {
-		c.Ingress.Registerer, c.Ingress.Log = reg, log
-		to.Name += " ingress"
-		desk, err := webhooks.Open(c.IngressListen, to, c.Ingress, tracer)
-		if err != nil {
-			return err
-		}
-		defer desk.Close()
-		group.Go(func() error { return desk.Serve(ctx) })
-	}
 	group.Go(func() error { q.WatchHold(ctx, h.SetHold); return nil })
 	group.Go(func() error { h.Audit(ctx); return nil })
 	group.Go(func() error { h.Probe(ctx); return nil })

@@ -12,7 +12,7 @@ import (
 // call makes one attempt: leave, permit, note of the call, call. It ends the way
 // only where no call could be made.
 func (h *Handler) call(ctx context.Context, m stop.Message, s *situation) (stop.Verdict, bool) {
-	if h.holds.wait(s.task.Target.Account, s.task.Action) > 0 {
+	if h.holds.want(s.task.Target.Account, s.task.Action) > 0 {
 		return h.putOff(m, *s, waitHold), true
 	}
 	leave := h.lines.enter(s.call.Place(), s.task.Lane)

@@ -42,7 +42,7 @@ type hold struct {
 	next     time.Time
 	probing  bool
 	refused  int
-	// wanted is when somebody last asked for leave to call.
+	// wanted is when somebody last had a call to make.
 	wanted time.Time
 }
 
@@ -71,6 +71,21 @@ func (h *holds) waitLocked(k holdKey) time.Duration {
 	}
 }
 
+// want is wait for somebody who has a call to make.
+func (h *holds) want(account, action string) time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	k := holdKey{account, action}
+	h.wantLocked(k)
+	return h.waitLocked(k)
+}
+
+func (h *holds) wantLocked(k holdKey) {
+	if held := h.open[k]; held != nil {
+		held.wanted = time.Now()
+	}
+}
+
 // pass is leave to make one call. It must be given back with leave.
 type pass struct {
 	key   holdKey
@@ -83,13 +98,11 @@ func (h *holds) enter(account, action string) (*pass, time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	k := holdKey{account, action}
-	held := h.open[k]
-	if held != nil {
-		held.wanted = time.Now()
-	}
+	h.wantLocked(k)
 	if wait := h.waitLocked(k); wait > 0 {
 		return nil, wait
 	}
+	held := h.open[k]
 	if held != nil {
 		held.probing = true
 	}
@@ -117,13 +130,23 @@ func (h *holds) leave(p *pass, a *stop.Answer) {
 			held.interval = min(2*held.interval, lastProbe)
 			held.rest()
 		}
-	case a.Class == stop.ClassTransient || a.Class == stop.ClassThrottled:
-		// No word on the credentials.
+	case !proves(*a):
 		if p.probe {
 			held.rest()
 		}
 	default:
 		h.releaseLocked(p.key, held, "its credentials work again")
+	}
+}
+
+// proves reports whether an answer shows that the API accepts the credentials: it has
+// judged the call itself. A lost or throttled one is no word on them.
+func proves(a stop.Answer) bool {
+	switch a.Class {
+	case stop.ClassCredential, stop.ClassTransient, stop.ClassThrottled:
+		return false
+	default:
+		return true
 	}
 }
 

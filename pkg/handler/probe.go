@@ -14,8 +14,8 @@ const (
 	// unwanted is how long nobody has wanted to call before a hold is looked after here:
 	// longer than who waits for the next probe is silent.
 	unwanted = 2 * lastProbe
-	// unprovable is how long a hold stands then that only a call which changes something
-	// could prove to be over. The next such call tells.
+	// unprovable is how long a hold stands then that another call cannot prove to be over,
+	// because it is about a permission. The next call of its kind tells.
 	unprovable = 10 * time.Minute
 )
 
@@ -24,25 +24,26 @@ const (
 func (h *Handler) Probe(ctx context.Context) {
 	tick := time.NewTicker(jitter(lastProbe))
 	defer tick.Stop()
-	for {
+	for turn := 0; ; turn++ {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
 		for account := range h.holds.unwanted() {
-			if h.readable(ctx, account) {
+			if h.accepted(ctx, account, turn) {
 				h.holds.letGo(account)
 			}
 		}
 	}
 }
 
-// readable reports whether the API answers a reading of the account.
-func (h *Handler) readable(ctx context.Context, account string) bool {
+// accepted reports whether the API accepts the key of an account. Any region tells, but
+// not each can be reached from everywhere, so each has its turn.
+func (h *Handler) accepted(ctx context.Context, account string, turn int) bool {
 	region := h.conf.Defaults.Region
 	if regions := h.api.Regions(); region == "" && len(regions) > 0 {
-		region = regions[0]
+		region = regions[turn%len(regions)]
 	}
 	quota, err := h.api.Quota(account, region)
 	if err != nil {
@@ -54,31 +55,38 @@ func (h *Handler) readable(ctx context.Context, account string) bool {
 		_, a := h.api.Activities(ctx, stop.Scope{Account: account, Region: region})
 		return a
 	})
-	return err == nil && answer.OK()
+	return err == nil && proves(answer)
 }
 
-// unwanted are the accounts with a hold that nobody has wanted to call in spite of for
-// a while.
+// unwanted are the accounts with holds that nobody wants to call in spite of.
 func (h *holds) unwanted() map[string]bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	accounts := make(map[string]bool)
 	for k, held := range h.open {
-		if time.Since(held.wanted) >= unwanted {
+		if held.idle(k.action) {
 			accounts[k.account] = true
 		}
 	}
 	return accounts
 }
 
-// letGo ends the holds of an account that nobody wants to call in spite of, once
-// another call has shown that its key is accepted.
+// idle reports whether nobody has wanted to call for so long that a reading that is
+// accepted ends the hold.
+func (h *hold) idle(action string) bool {
+	least := unwanted
+	if h.cause == causePermission && action != stop.ActionDescribe {
+		least = unprovable
+	}
+	return !h.probing && time.Since(h.wanted) >= least
+}
+
+// letGo ends those holds of an account, once a reading was accepted.
 func (h *holds) letGo(account string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for k, held := range h.open {
-		idle := time.Since(held.wanted)
-		if k.account != account || idle < unwanted || held.cause == causePermission && idle < unprovable {
+		if k.account != account || !held.idle(k.action) {
 			continue
 		}
 		why := "its key is accepted again"

@@ -49,8 +49,9 @@ func TestAHoldThatNobodyWaitsForIsLookedAfter(t *testing.T) {
 					}
 				}
 				r.api.mu.Lock()
-				if most := int(max(row.not, row.within)/unwanted) * 3; len(r.api.reads) > most || len(r.api.stopped) > 0 {
-					t.Errorf("%d readings and %d Stops", len(r.api.reads), len(r.api.stopped))
+				// Half of lastProbe is the least that lies between two.
+				if most := int(max(row.not, row.within) / (lastProbe / 2)); len(r.api.reads) > most || len(r.api.stopped) > 0 {
+					t.Errorf("%d readings and %d Stops, want at most %d and none", len(r.api.reads), len(r.api.stopped), most)
 				}
 				r.api.mu.Unlock()
 				cancel()

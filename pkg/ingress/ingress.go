@@ -23,7 +23,7 @@ import (
 
 // Publisher stores messages. It returns no error once the broker has confirmed, and is
 // safe for use by many goroutines. Storing the same again, by its Nats-Msg-Id, is
-// harmless: it is repeated then.
+// harmless: it is repeated then, as far as the broker remembers.
 type Publisher interface {
 	Publish(ctx context.Context, m stop.Message) (repeated bool, err error)
 }

@@ -157,7 +157,7 @@ const electing = 5 * time.Second
 
 // Publish stores a request under its subject: it tries until the broker has
 // confirmed that or ctx ends. The header Nats-Msg-Id makes trying again harmless;
-// repeated says that somebody had done it before. The error is ErrUnconfirmed where the
+// repeated says that somebody had done it within the hour before. The error is ErrUnconfirmed where the
 // request may have been stored all the same.
 func (c *Client) Publish(ctx context.Context, m stop.Message) (repeated bool, err error) {
 	msg := &nats.Msg{Subject: m.Subject, Header: m.Header, Data: m.Data}

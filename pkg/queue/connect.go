@@ -116,10 +116,14 @@ func (q *Queue) prepare(ctx context.Context) error {
 	defer cancel(nil)
 	defer context.AfterFunc(q.over, func() { cancel(context.Cause(q.over)) })()
 	said := false
+	var why error // of the last try that was not cut short
 	for {
 		err := q.proveOnce(ctx)
 		if q.over.Err() != nil {
 			return context.Cause(q.over)
+		}
+		if why == nil || ctx.Err() == nil {
+			why = err
 		}
 		if err == nil || errors.Is(err, ErrWeaker) || errors.Is(err, ErrPermission) || lasting(err) {
 			return err
@@ -128,7 +132,7 @@ func (q *Queue) prepare(ctx context.Context) error {
 		case <-q.over.Done():
 			return context.Cause(q.over)
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for NATS: %w: %w", context.Cause(ctx), err)
+			return fmt.Errorf("waiting for NATS: %w: %w", context.Cause(ctx), why)
 		case <-time.After(500 * time.Millisecond):
 		}
 		if !said {
@@ -203,6 +207,11 @@ func patient(log *slog.Logger, fail func(error)) []nats.Option {
 	var told atomic.Bool // why the broker cannot be reached, once each time
 	return []nats.Option{
 		nats.RetryOnFailedConnect(true),
+		nats.ConnectHandler(func(nc *nats.Conn) {
+			if told.Swap(false) {
+				log.Info("connected to NATS", "server", nc.ConnectedServerName())
+			}
+		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				log.Warn("connection to NATS lost", "error", err)

@@ -28,8 +28,9 @@ func (r *reader) Planned(ctx context.Context, key string) (bool, error) {
 }
 
 // Result reads a result by its key, nil if there is none yet. What stands in its place
-// and is no result of the key ends nothing: who may have the broker confirm to a subject of
-// their choice can put something there.
+// and is no result of the key does not count: who may have the broker confirm to a subject
+// of their choice can put something there. The request is carried out all the same,
+// and its result, for which there is no place, is told in the log.
 func (r *reader) Result(ctx context.Context, key string) (*stop.Result, error) {
 	results, err := r.stream(ctx, stop.StreamResults)
 	if err != nil {

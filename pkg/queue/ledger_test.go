@@ -72,6 +72,17 @@ func TestWhatIsNoResultOfARequestEndsNothing(t *testing.T) {
 			t.Errorf("%s: %v", id, err)
 		}
 	}
+	// Whoever counts the targets of a request comes to an end.
+	if _, err := q.js.Publish(t.Context(), stop.ResultSubject("bulk.asg-1"), []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	var told []stop.Result
+	if err := q.Watch(t.Context(), "bulk", func(r stop.Result) bool { told = append(told, r); return false }); err != nil {
+		t.Fatal(err)
+	}
+	if got := told[0]; got.Request != "bulk" || got.Target != "asg-1" || got.Outcome != stop.OutcomeFailed {
+		t.Errorf("told is %+v", got)
+	}
 }
 
 func TestOfRacersOneStoresTheResult(t *testing.T) {

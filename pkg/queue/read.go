@@ -87,13 +87,15 @@ func (r *reader) Watch(ctx context.Context, request string, each func(stop.Resul
 	return r.watch(ctx, stop.StreamResults, reading(stop.TargetResults(request)), r.results(each))
 }
 
-// results reads messages as results.
+// results reads messages as results. One that is none is told as failed, so that
+// whoever counts or waits comes to an end.
 func (r *reader) results(each func(stop.Result) bool) func(jetstream.Msg) bool {
 	return func(msg jetstream.Msg) bool {
 		result, err := resultOf(msg.Subject(), msg.Data())
 		if err != nil {
-			r.log.Warn("a result cannot be read", "subject", msg.Subject(), "error", err)
-			return true
+			r.log.Error("what stands in the place of a result is none", "subject", msg.Subject(), "error", err)
+			result = stop.Result{Outcome: stop.OutcomeFailed, Message: "what stands in the place of the result is none: " + stop.Clip(err.Error(), 200)}
+			result.Request, result.Target, _ = strings.Cut(strings.TrimPrefix(msg.Subject(), stop.SubjectResults+"."), ".")
 		}
 		return each(result)
 	}

@@ -210,8 +210,11 @@ func (q *Queue) storeResults(ctx context.Context, results []stop.Result) error {
 // is what others see, and somebody has to know that it is not all.
 func (q *Queue) compare(ctx context.Context, r stop.Result) {
 	stands, err := q.Result(ctx, r.Key())
-	if err != nil || stands == nil || stands.Outcome == r.Outcome {
+	if err != nil || stands != nil && stands.Outcome == r.Outcome {
 		return
+	}
+	if stands == nil {
+		stands = &stop.Result{Outcome: "what is no result"}
 	}
 	q.conf.Log.Error("a request has ended in two ways; the first result stands", "request", r.Key(), "stands", stands.Outcome, "by", stands.Worker,
 		"refused", r.Outcome, "message", r.Message, "code", r.Code, "api_request", r.RequestID)

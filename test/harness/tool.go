@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -25,7 +26,7 @@ func (tool Tool) Installed(t testing.TB) (string, error) {
 	}
 	name := path.Base(tool.Package)
 	tools := filepath.Join(cache, "andon-tools")
-	program := filepath.Join(tools, name+"-"+tool.Version, name)
+	program := filepath.Join(tools, strings.Trim(name+"-"+tool.Version+"-"+tool.Tags, "-"), name)
 	if _, err := os.Stat(program); err == nil {
 		return program, nil
 	}

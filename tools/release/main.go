@@ -19,6 +19,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -158,9 +159,9 @@ func build(ctx context.Context, c commit, platform string) (*product, error) {
 	}
 	defer os.RemoveAll(dir)
 	cmd := exec.CommandContext(ctx, "make", "build", "BIN="+dir+"/")
-	// What the user or an outer make has set must not show in the programs. Without git's
-	// answer there is no release.
-	cmd.Env = append(os.Environ(), "GOOS="+goos, "GOARCH="+goarch, "GOFLAGS=-buildvcs=true", "GOEXPERIMENT=", "GOAMD64=v1", "GOARM64=v8.0", "MAKEFLAGS=", "MAKELEVEL=")
+	// What the user or an outer make has set must not show in the programs, nor a Go that is
+	// older than the one of this module. Without git's answer there is no release.
+	cmd.Env = append(os.Environ(), "GOOS="+goos, "GOARCH="+goarch, "GOFLAGS=-buildvcs=true", "GOEXPERIMENT=", "GOAMD64=v1", "GOARM64=v8.0", "GOTOOLCHAIN="+runtime.Version(), "MAKEFLAGS=", "MAKELEVEL=")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("make build: %w\n%s", err, text)
 	}
@@ -217,7 +218,11 @@ func tracked(ctx context.Context, paths []string) ([]file, error) {
 			return nil, err
 		}
 		// git keeps of the mode whether a file can be executed; the rest is the umask's.
-		files = append(files, file{name: name, mode: int64(0o644 | info.Mode().Perm()&0o111), text: text})
+		mode := int64(0o644)
+		if info.Mode().Perm()&0o100 != 0 {
+			mode = 0o755
+		}
+		files = append(files, file{name: name, mode: mode, text: text})
 	}
 	return files, nil
 }

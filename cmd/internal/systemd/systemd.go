@@ -40,6 +40,10 @@ func tell(socket string, s State) error {
 		return fmt.Errorf("reach it: %w", err)
 	}
 	defer conn.Close()
+	// A manager that does not read must not keep the process from its end.
+	if err := conn.SetWriteDeadline(time.Now().Add(time.Second)); err != nil {
+		return fmt.Errorf("write to it: %w", err)
+	}
 	if _, err := conn.Write([]byte(s)); err != nil {
 		return fmt.Errorf("write to it: %w", err)
 	}

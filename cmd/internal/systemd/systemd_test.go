@@ -52,7 +52,7 @@ func TestTheManagerIsTold(t *testing.T) {
 func TestTheManagerHearsSignsOfLifeUntilTheEnd(t *testing.T) {
 	socket, heard := manager(t)
 	end := Watchdog(env(map[string]string{
-		"NOTIFY_SOCKET": socket, "WATCHDOG_USEC": "2000", "WATCHDOG_PID": strconv.Itoa(os.Getpid()),
+		"NOTIFY_SOCKET": socket, "WATCHDOG_USEC": "200000", "WATCHDOG_PID": strconv.Itoa(os.Getpid()),
 	}), slog.New(slog.DiscardHandler))
 	for range 3 {
 		if got := heard(); got != "WATCHDOG=1" {

@@ -10,6 +10,7 @@
 package traces
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,33 +43,44 @@ type Tracer struct {
 	log      *slog.Logger
 }
 
-// ErrSettings says that the variables of OpenTelemetry ask for what is not here.
-var ErrSettings = errors.New("OpenTelemetry")
-
 // endWithin bounds how long the last spans are waited for.
 const endWithin = 3 * time.Second
 
 // Start returns a Tracer which sends spans as the environment says
 // (https://opentelemetry.io/docs/specs/otel/protocol/exporter/), nil where it names no
-// receiver. The SDK reads the other variables, such as those of the sampler and of the
-// headers, from the process's environment itself.
-func Start(ctx context.Context, service string, getenv func(string) string, log *slog.Logger) (*Tracer, error) {
+// receiver. Variables that ask for what is not here are told in the log: often they are
+// set for all programs of a machine, and none of them may keep this one from its work.
+// The SDK reads the others, such as those of the sampler and of the headers, from the
+// process's environment itself.
+func Start(ctx context.Context, service string, getenv func(string) string, log *slog.Logger) *Tracer {
+	provider, err := provide(ctx, service, getenv)
+	if err != nil {
+		log.Error("no spans are sent: OpenTelemetry's variables cannot be followed", "error", err)
+	}
+	if provider == nil {
+		return nil
+	}
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("spans are not sent", "error", err) }))
+	return newTracer(provider, log)
+}
+
+// provide makes what sends spans; nil where none are asked for.
+func provide(ctx context.Context, service string, getenv func(string) string) (*sdktrace.TracerProvider, error) {
 	if on, err := wanted(getenv); !on {
 		return nil, err
 	}
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("spans are not sent", "error", err) }))
 	exporter, err := otlptracehttp.New(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrSettings, err)
+		return nil, fmt.Errorf("make the exporter: %w", err)
 	}
 	// Later ones go before earlier ones: OTEL_SERVICE_NAME replaces ours.
 	res, err := resource.New(ctx, resource.WithAttributes(
 		attribute.String("service.name", service), attribute.String("service.version", build.Info().Version),
 	), resource.WithHost(), resource.WithFromEnv())
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrSettings, err)
+	if err != nil && !errors.Is(err, resource.ErrPartialResource) {
+		return nil, fmt.Errorf("describe this process: %w", err)
 	}
-	return newTracer(sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(res)), log), nil
+	return sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(res)), nil
 }
 
 func newTracer(p *sdktrace.TracerProvider, log *slog.Logger) *Tracer {
@@ -85,11 +97,11 @@ func wanted(getenv func(string) string) (bool, error) {
 	case exporter == "none", exporter == "" && getenv("OTEL_EXPORTER_OTLP_ENDPOINT") == "" && getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") == "":
 		return false, nil
 	case exporter != "" && exporter != "otlp":
-		return false, fmt.Errorf("%w: OTEL_TRACES_EXPORTER=%q: there is only otlp, and none", ErrSettings, exporter)
+		return false, fmt.Errorf("OTEL_TRACES_EXPORTER=%q: there is only otlp, and none", exporter)
 	}
 	for _, name := range []string{"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"} {
 		if p := getenv(name); p != "" && p != "http/protobuf" {
-			return false, fmt.Errorf("%w: %s=%q: there is only http/protobuf, which collectors take on port 4318", ErrSettings, name, p)
+			return false, fmt.Errorf("%s=%q: there is only http/protobuf, which collectors take on port 4318", name, p)
 		}
 	}
 	return true, nil
@@ -230,8 +242,9 @@ func (a api) call(ctx context.Context, action string, target stop.Target, do fun
 	answer := do(ctx)
 	span.SetAttributes(attribute.String("andon.class", string(answer.Class)), attribute.String("andon.api_request", answer.RequestID))
 	if !answer.OK() {
-		span.SetAttributes(attribute.String("error.type", answer.Code))
-		span.SetStatus(codes.Error, answer.Code)
+		what := cmp.Or(answer.Code, string(answer.Class))
+		span.SetAttributes(attribute.String("error.type", what))
+		span.SetStatus(codes.Error, what)
 	}
 	return answer
 }

@@ -798,6 +798,7 @@ func TestChartRefuses(t *testing.T) {
 		{"a password of nobody", "ingress: {sources: {request: {password: [{name: a, key: b}]}}}", "request"},
 		{"a rule without a group", "ingress: {rules: [{region: ap-guangzhou}]}", "group"},
 		{"nothing to expose", "ingress: {expose: {enabled: true, host: andon.example.com}}", "there is nothing to expose"},
+		{"exposed without TLS", "ingress: {enabled: true, sources: {request: {bearer: [{name: a, key: b}]}}, expose: {enabled: true, host: a.example}}", "would be read on the way"},
 		{"exposed everywhere", "ingress: {enabled: true, sources: {request: {bearer: [{name: a, key: b}]}}, expose: {enabled: true}}", "host"},
 		{
 			"an ingress that finds no broker",

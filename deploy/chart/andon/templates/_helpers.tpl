@@ -295,6 +295,9 @@ ingress:
 {{- if and (not .Values.nats.url) (not .Values.ingress.nats.context.secret) }}
 {{- fail "the workers find the broker by a context: give the ingress its own, ingress.nats.context.secret" }}
 {{- end }}
+{{- if and .Values.ingress.expose.enabled (not .Values.ingress.expose.tlsSecret) (not .Values.ingress.expose.annotations) }}
+{{- fail "ingress.expose has neither tlsSecret nor annotations: tokens would be read on the way; say where its certificate is" }}
+{{- end }}
 {{- else if .Values.ingress.expose.enabled }}
 {{- fail "ingress.expose.enabled without ingress.enabled: there is nothing to expose" }}
 {{- end }}

@@ -51,11 +51,13 @@ func TestAnIncident(t *testing.T) {
 	end()
 	p.resolves("AndonThrottledByOthers ticket")
 
-	// The API does not answer.
+	// The API does not answer. What expires meanwhile hides nothing of that.
 	end = s.fault(simulator.Fault{Kind: simulator.Hang})
-	p.fires("AndonOldestRequestTooOld page", "AndonResultsMissing page", "AndonQueueStuck page")
+	endExpiring := s.expiring("as.refresh.stop", second/2, second)
+	p.fires("AndonRequestsExpired page", "AndonOldestRequestTooOld page", "AndonResultsMissing page", "AndonQueueStuck page")
+	endExpiring()
 	end()
-	p.resolves("AndonOldestRequestTooOld page", "AndonResultsMissing page", "AndonQueueStuck page")
+	p.resolves("AndonRequestsExpired page", "AndonOldestRequestTooOld page", "AndonResultsMissing page", "AndonQueueStuck page")
 
 	// Its credentials are refused.
 	end = s.fault(simulator.Fault{Kind: simulator.RefuseCredentials})

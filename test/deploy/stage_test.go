@@ -161,6 +161,19 @@ func one(group, reason string) map[string]any {
 
 // flow asks for one group after the other, on a lane, until it is ended.
 func (s *stage) flow(subject string, every time.Duration) (end func()) {
+	return s.flowOf(subject, every, func() map[string]any { return one(s.fresh(), "flow") })
+}
+
+// expiring is flow with requests that nobody wants any more after a while.
+func (s *stage) expiring(subject string, every, life time.Duration) (end func()) {
+	return s.flowOf(subject, every, func() map[string]any {
+		request := one(s.fresh(), "soon too late")
+		request["NotAfter"] = time.Now().Add(life)
+		return request
+	})
+}
+
+func (s *stage) flowOf(subject string, every time.Duration, next func() map[string]any) (end func()) {
 	ctx, cancel := context.WithCancel(s.t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -170,7 +183,7 @@ func (s *stage) flow(subject string, every time.Duration) (end func()) {
 		for {
 			select {
 			case <-tick.C:
-				_ = s.publish(subject, one(s.fresh(), "flow")) // it comes again
+				_ = s.publish(subject, next()) // it comes again
 			case <-ctx.Done():
 				return
 			}

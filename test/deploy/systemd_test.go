@@ -92,46 +92,57 @@ func TestUnitsAreLockedIn(t *testing.T) {
 func TestUnitsTellTheManager(t *testing.T) {
 	broker := harness.StartBroker(t, harness.BrokerConfig{Nodes: 1})
 	broker.Prepare()
-	for _, u := range units(t) {
-		t.Run(u.name, func(t *testing.T) {
-			if got := u.values["Type"]; !slices.Equal(got, []string{"notify"}) {
-				t.Errorf("Type=%v", got)
+	// The example has two ways to a broker, of which one is left out.
+	for way, without := range map[string][]string{
+		"by a context":          {"NATS_URL", "NATS_CREDS", "ANDON_NATS_INBOX_PREFIX"},
+		"by a credentials file": {"NATS_CONTEXT"},
+	} {
+		for _, u := range units(t) {
+			t.Run(u.name+" "+way, func(t *testing.T) { tellsTheManager(t, u, broker.URL(), without) })
+		}
+	}
+}
+
+func tellsTheManager(t *testing.T, u unit, broker string, without []string) {
+	t.Helper()
+	if got := u.values["Type"]; !slices.Equal(got, []string{"notify"}) {
+		t.Errorf("Type=%v", got)
+	}
+	credentials := t.TempDir()
+	given := handed(t, u, credentials, broker)
+	socket, heard := notifySocket(t)
+	env := append(environment(t, u, credentials),
+		"NOTIFY_SOCKET="+socket, "WATCHDOG_USEC=100000", "NATS_URL="+broker,
+		"ANDON_HTTP_LISTEN=127.0.0.1:0", "ANDON_INGRESS_LISTEN="+map[string]string{"ingress": "127.0.0.1:0"}[u.name])
+	env = slices.DeleteFunc(env, func(e string) bool {
+		name, value, _ := strings.Cut(e, "=")
+		// A path that the unit does not make is one that no process finds.
+		if strings.HasPrefix(value, credentials) && !given[filepath.Base(value)] {
+			t.Errorf("%s is of nothing that the unit loads: %v", e, given)
+		}
+		return slices.Contains(without, name)
+	})
+	p := harness.Start(t, harness.Command{
+		Name: u.name, Path: harness.Program(t, harness.Module+"/cmd/"+u.name), Args: u.program[1:], Env: env,
+	})
+	for _, want := range []string{"READY=1", "WATCHDOG=1", "STOPPING=1"} {
+		if want == "STOPPING=1" {
+			p.Signal(syscall.SIGTERM)
+		}
+		for got := ""; got != want; {
+			var err error
+			if got, err = heard(60 * time.Second); err != nil {
+				t.Fatalf("waiting for %s: %v:\n%s", want, err, p.Log)
 			}
-			credentials := t.TempDir()
-			given := handed(t, u, credentials)
-			socket, heard := notifySocket(t)
-			env := append(environment(t, u, credentials),
-				"NOTIFY_SOCKET="+socket, "WATCHDOG_USEC=100000", "NATS_URL="+broker.URL(),
-				"ANDON_HTTP_LISTEN=127.0.0.1:0", "ANDON_INGRESS_LISTEN="+map[string]string{"ingress": "127.0.0.1:0"}[u.name])
-			for _, e := range env {
-				// A path that the unit does not make is one that no process finds.
-				if _, value, _ := strings.Cut(e, "="); strings.HasPrefix(value, credentials) && !given[filepath.Base(value)] {
-					t.Errorf("%s is of nothing that the unit loads: %v", e, given)
-				}
-			}
-			p := harness.Start(t, harness.Command{
-				Name: u.name, Path: harness.Program(t, harness.Module+"/cmd/"+u.name), Args: u.program[1:], Env: env,
-			})
-			for _, want := range []string{"READY=1", "WATCHDOG=1", "STOPPING=1"} {
-				if want == "STOPPING=1" {
-					p.Signal(syscall.SIGTERM)
-				}
-				for got := ""; got != want; {
-					var err error
-					if got, err = heard(60 * time.Second); err != nil {
-						t.Fatalf("waiting for %s: %v:\n%s", want, err, p.Log)
-					}
-				}
-			}
-			if code, err := p.Exit(30 * time.Second); err != nil || code != 0 {
-				t.Errorf("ended with %d, %v", code, err)
-			}
-		})
+		}
+	}
+	if code, err := p.Exit(30 * time.Second); err != nil || code != 0 {
+		t.Errorf("ended with %d, %v", code, err)
 	}
 }
 
 // handed makes the files that LoadCredential hands over, and returns their names.
-func handed(t testing.TB, u unit, dir string) map[string]bool {
+func handed(t testing.TB, u unit, dir, broker string) map[string]bool {
 	t.Helper()
 	given := make(map[string]bool)
 	for _, line := range u.values["LoadCredential"] {
@@ -139,6 +150,8 @@ func handed(t testing.TB, u unit, dir string) map[string]bool {
 		switch id {
 		case "tencentcloud":
 			write(t, filepath.Join(dir, id), "[default]\nsecret_id = AKIDtest\nsecret_key = test\n")
+		case "nats.json": // without the nkey, which a broker that knows nobody refuses
+			write(t, filepath.Join(dir, id), fmt.Sprintf(`{"url": %q, "inbox_prefix": "_INBOX_%s"}`, broker, u.name))
 		case "nats.creds":
 			write(t, filepath.Join(dir, id), natsCreds(t))
 		}

@@ -117,6 +117,7 @@ func TestTheProgramsWorkUnderTheirRoles(t *testing.T) {
 	if said := b.andon(operator, "stop", "--tag", "team=shop", "--max-targets", "5", "--id", "INC-2", "--wait"); !strings.Contains(said, "paused") {
 		t.Errorf("a pause of many: %s", said)
 	}
+	b.andon(operator, "plan", "asg-shopweb1")
 	if said := b.andon(observer, "status"); !strings.Contains(said, "ready") {
 		t.Errorf("the status: %s", said)
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -45,9 +46,27 @@ type broker struct {
 
 	t       testing.TB
 	addr    string
-	monitor string            // where its own HTTP listens
-	seeds   map[string]string // files, by role
-	tls     *tlsFiles
+	monitor string // where its own HTTP listens
+	keys
+	tls      *tlsFiles
+	replicas int // of what prepare makes; 0 is 1
+}
+
+// keys are one for each role.
+type keys struct {
+	seeds map[string]string // files
+	env   []string          // the public ones, for a server
+}
+
+func newKeys(t testing.TB) keys {
+	t.Helper()
+	all := keys{seeds: make(map[string]string)}
+	for _, role := range roles() {
+		seed, public := newKey(t)
+		all.seeds[role] = seed
+		all.env = append(all.env, keyOf(role)+"="+public)
+	}
+	return all
 }
 
 // newKey makes a key: the seed in a file, and what the server is told.
@@ -116,13 +135,16 @@ func edit(t testing.TB, file string, change func(string) string) {
 // is replaced, and waits until it takes connections.
 func start(t testing.TB, config string, files *tlsFiles) *broker {
 	t.Helper()
-	b := &broker{t: t, addr: harness.FreeAddr(t), monitor: harness.FreeAddr(t), seeds: make(map[string]string), tls: files}
-	env := []string{"ANDON_NATS_STORE=" + t.TempDir()}
-	for _, role := range roles() {
-		seed, public := newKey(t)
-		b.seeds[role] = seed
-		env = append(env, keyOf(role)+"="+public)
-	}
+	b := &broker{t: t, addr: harness.FreeAddr(t), monitor: harness.FreeAddr(t), keys: newKeys(t), tls: files}
+	b.run(config, nil)
+	return b
+}
+
+// run starts the server.
+func (b *broker) run(config string, env []string, args ...string) {
+	t, files := b.t, b.tls
+	t.Helper()
+	env = slices.Concat(b.env, env, []string{"ANDON_NATS_STORE=" + t.TempDir()})
 	if files != nil {
 		env = append(env, "ANDON_NATS_CERT="+files.server.cert, "ANDON_NATS_KEY="+files.server.key, "ANDON_NATS_CA="+files.ca)
 	}
@@ -136,12 +158,11 @@ func start(t testing.TB, config string, files *tlsFiles) *broker {
 	}
 	b.Process = harness.Start(t, harness.Command{
 		Name: "nats-server", Path: harness.Program(t, harness.NATSServer), Env: env,
-		Args: []string{"-c", config, "-a", host, "-p", port, "-m", monitor},
+		Args: append([]string{"-c", config, "-a", host, "-p", port, "-m", monitor}, args...),
 	})
 	if _, err := b.Says("Server is ready", 30*time.Second); err != nil {
 		t.Fatal(err)
 	}
-	return b
 }
 
 // reload has the server read its configuration again.
@@ -160,15 +181,21 @@ func (b *broker) reload(t testing.TB) {
 // status is what the server says of itself.
 func (b *broker) status(t testing.TB) (v server.Varz) {
 	t.Helper()
-	resp, err := http.Get("http://" + b.monitor + "/varz")
+	b.get(t, "/varz", &v)
+	return v
+}
+
+// get reads what the server says by its own HTTP.
+func (b *broker) get(t testing.TB, path string, v any) {
+	t.Helper()
+	resp, err := http.Get("http://" + b.monitor + path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if err := json.NewDecoder(resp.Body).Decode(&v); err != nil {
+	if err := json.NewDecoder(resp.Body).Decode(v); err != nil {
 		t.Fatal(err)
 	}
-	return v
 }
 
 // as is the context of the NATS CLI by which a role connects: the one way that
@@ -191,12 +218,19 @@ func (b *broker) as(role string) string {
 	return file
 }
 
+// patience is for machines that are busy with other tests.
+var patience = nats.Timeout(30 * time.Second)
+
 // connect connects as a role, with its inboxes unless the options say otherwise.
 func (b *broker) connect(t testing.TB, role string, more ...nats.Option) *nats.Conn {
 	t.Helper()
-	nc, err := nats.Connect("nats://"+b.addr, append([]nats.Option{
-		keyFrom(t, b.seeds[role]), nats.CustomInboxPrefix("_INBOX_" + role), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}),
-	}, more...)...)
+	opts := []nats.Option{
+		patience, keyFrom(t, b.seeds[role]), nats.CustomInboxPrefix("_INBOX_" + role), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}),
+	}
+	if b.tls != nil {
+		opts = append(opts, nats.RootCAs(b.tls.ca), nats.ClientCert(b.tls.client.cert, b.tls.client.key))
+	}
+	nc, err := nats.Connect("nats://"+b.addr, append(opts, more...)...)
 	if err != nil {
 		t.Fatalf("connect as %s: %v", role, err)
 	}
@@ -208,7 +242,9 @@ func (b *broker) connect(t testing.TB, role string, more ...nats.Option) *nats.C
 // does at its start.
 func (b *broker) prepare() {
 	b.t.Helper()
-	q, err := queue.Open(b.t.Context(), queue.Config{Context: b.as(admin), Name: "test", Registerer: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)})
+	q, err := queue.Open(b.t.Context(), queue.Config{
+		Context: b.as(admin), Replicas: b.replicas, Name: "test", Registerer: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -92,11 +92,13 @@ func verbs() []verb {
 		reading("AS_REFRESH_DEAD", []string{operator, observer, admin}, setsUp),
 
 		// Taking requests and tasks, which is to take them away from the workers.
-		taking("AS_REFRESH_STOP", "plan", ""),
-		taking("AS_REFRESH_RESUME", "resume", ""),
-		taking("AS_REFRESH_BULK", "bulk", ""),
-		taking("AS_REFRESH_TASKS", "q_normal", "as.refresh.task.q.normal.INC-1"),
+		taking("AS_REFRESH_STOP", "plan", "", works),
+		taking("AS_REFRESH_RESUME", "resume", "", works),
+		taking("AS_REFRESH_BULK", "bulk", "", works),
+		taking("AS_REFRESH_TASKS", "q_normal", "as.refresh.task.q.normal.INC-1", looks),
 		[]verb{
+			{asks, "$JS.API.CONSUMER.LIST.AS_REFRESH_TASKS", "", []string{operator, observer, admin}},
+			{asks, "$JS.API.CONSUMER.LIST.AS_REFRESH_STOP", "", setsUp},
 			{asks, "$JS.API.CONSUMER.NAMES.AS_REFRESH_TASKS", "", works},
 			{tells, "$JS.ACK.AS_REFRESH_STOP.plan.1.1.1.0.0", "+WPI", works},
 
@@ -155,11 +157,11 @@ func reading(stream string, may, mayRemove []string) []verb {
 	}
 }
 
-// taking is to work off a queue, and to remove from it.
-func taking(stream, durable, filter string) []verb {
+// taking is to work off a queue, to see how far that is, and to remove from it.
+func taking(stream, durable, filter string, maySee []string) []verb {
 	return []verb{
 		{asks, strings.TrimSuffix("$JS.API.CONSUMER.CREATE."+stream+"."+durable+"."+filter, "."), consumer(stream, durable, filter), works},
-		{asks, "$JS.API.CONSUMER.INFO." + stream + "." + durable, "", works},
+		{asks, "$JS.API.CONSUMER.INFO." + stream + "." + durable, "", maySee},
 		{asks, "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + durable, `{"batch":1,"no_wait":true}`, works},
 		{asks, "$JS.API.STREAM.MSG.DELETE." + stream, `{"seq":{n}}`, works},
 	}
@@ -263,7 +265,7 @@ func TestNobodyConnectsWithoutAKeyThatIsKnown(t *testing.T) {
 		"a password":  {nats.UserInfo("admin", "admin")},
 		"another key": {keyFrom(t, seed)},
 	} {
-		if nc, err := nats.Connect("nats://"+b.addr, opts...); !errors.Is(err, nats.ErrAuthorization) {
+		if nc, err := nats.Connect("nats://"+b.addr, append(opts, patience)...); !errors.Is(err, nats.ErrAuthorization) {
 			nc.Close()
 			t.Errorf("who comes with %s: %v, want %v", name, err, nats.ErrAuthorization)
 		}

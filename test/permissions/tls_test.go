@@ -64,12 +64,12 @@ func newAuthority(t testing.TB) *authority {
 }
 
 // issue makes a certificate for a name, and for this machine.
-func (a *authority) issue(t testing.TB, name string, serial int64, use x509.ExtKeyUsage) pair {
+func (a *authority) issue(t testing.TB, name string, serial int64, uses ...x509.ExtKeyUsage) pair {
 	t.Helper()
 	key := newECDSA(t)
 	of := &x509.Certificate{
 		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{use},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: uses,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, of, a.cert, &key.PublicKey, a.key)
 	if err != nil {
@@ -123,7 +123,7 @@ func TestWithTLSBothSidesShowACertificate(t *testing.T) {
 		{"who has a certificate and no key", []nats.Option{ca, certificate}, "", "Authorization Violation"},
 		{"who does not know the server's authority", []nats.Option{certificate, key}, "", "signed by unknown authority"},
 	} {
-		nc, err := nats.Connect("tls://"+b.addr, c.opts...)
+		nc, err := nats.Connect("tls://"+b.addr, append(c.opts, patience)...)
 		if err == nil {
 			err = nc.FlushTimeout(30 * time.Second)
 			nc.Close()
@@ -189,7 +189,7 @@ func TestTheCertificateIsReplacedWhileTheBrokerRuns(t *testing.T) {
 		}
 	}
 	b.reload(t)
-	nc, err := nats.Connect("tls://"+b.addr, nats.RootCAs(files.ca), nats.ClientCert(files.client.cert, files.client.key), keyFrom(t, b.seeds[worker]))
+	nc, err := nats.Connect("tls://"+b.addr, patience, nats.RootCAs(files.ca), nats.ClientCert(files.client.cert, files.client.key), keyFrom(t, b.seeds[worker]))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ func TestTheServerAloneMayHaveACertificate(t *testing.T) {
 		return strings.NewReplacer("  ca_file: $ANDON_NATS_CA\n", "", "  verify: true\n", "").Replace(text)
 	})
 	b := start(t, dir+"/tls.conf", files)
-	nc, err := nats.Connect("tls://"+b.addr, nats.RootCAs(files.ca), keyFrom(t, b.seeds[worker]))
+	nc, err := nats.Connect("tls://"+b.addr, patience, nats.RootCAs(files.ca), keyFrom(t, b.seeds[worker]))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +228,7 @@ func TestACertificateMayTakeThePlaceOfTheKey(t *testing.T) {
 	})
 	b := start(t, dir+"/tls.conf", files)
 	connect := func(p pair) (*nats.Conn, error) {
-		return nats.Connect("tls://"+b.addr, nats.RootCAs(files.ca), nats.ClientCert(p.cert, p.key), nats.CustomInboxPrefix("_INBOX_"+worker),
+		return nats.Connect("tls://"+b.addr, patience, nats.RootCAs(files.ca), nats.ClientCert(p.cert, p.key), nats.CustomInboxPrefix("_INBOX_"+worker),
 			nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	}
 	nc, err := connect(files.client)

@@ -32,6 +32,19 @@ func (r *reader) Planned(ctx context.Context, key string) (bool, error) {
 // of their choice can put something there. The request is carried out all the same,
 // and its result, for which there is no place, is told in the log.
 func (r *reader) Result(ctx context.Context, key string) (*stop.Result, error) {
+	result, err := r.stands(ctx, key)
+	if errors.Is(err, errNoResult) {
+		r.log.Error("what stands in the place of a result is none", "request", key, "error", err)
+		return nil, nil
+	}
+	return result, err
+}
+
+// errNoResult says that something else stands in the place of a result.
+var errNoResult = errors.New("no result")
+
+// stands reads what stands in the place of a result, nil if there is nothing.
+func (r *reader) stands(ctx context.Context, key string) (*stop.Result, error) {
 	results, err := r.stream(ctx, stop.StreamResults)
 	if err != nil {
 		return nil, err
@@ -45,8 +58,7 @@ func (r *reader) Result(ctx context.Context, key string) (*stop.Result, error) {
 	}
 	result, err := resultOf(msg.Subject, msg.Data)
 	if err != nil {
-		r.log.Error("what stands in the place of a result is none", "request", key, "error", err)
-		return nil, nil
+		return nil, err
 	}
 	return &result, nil
 }
@@ -55,10 +67,10 @@ func (r *reader) Result(ctx context.Context, key string) (*stop.Result, error) {
 func resultOf(subject string, data []byte) (stop.Result, error) {
 	var result stop.Result
 	if err := json.Unmarshal(data, &result); err != nil {
-		return result, fmt.Errorf("decode %s: %w", subject, err)
+		return result, fmt.Errorf("%w: decode %s: %w", errNoResult, subject, err)
 	}
 	if subject != stop.ResultSubject(result.Key()) {
-		return result, fmt.Errorf("%s holds a result of %q", subject, result.Key())
+		return result, fmt.Errorf("%w: %s names %q", errNoResult, subject, result.Key())
 	}
 	return result, nil
 }

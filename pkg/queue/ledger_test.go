@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -54,7 +55,8 @@ func TestASecondResultChangesNothing(t *testing.T) {
 // result for their confirmation, and the broker stores it there.
 func TestWhatIsNoResultOfARequestEndsNothing(t *testing.T) {
 	t.Parallel()
-	q := openQueue(t, startBroker(t))
+	text, logger := newLog(t)
+	q := openQueue(t, startBroker(t), func(c *Config) { c.Log = logger })
 	foreign := result("other")
 	_, data, err := foreign.Encode()
 	if err != nil {
@@ -67,9 +69,12 @@ func TestWhatIsNoResultOfARequestEndsNothing(t *testing.T) {
 		if got, err := q.Result(t.Context(), id); got != nil || err != nil {
 			t.Errorf("%s: %s is taken for the result %+v, %v", id, stands, got, err)
 		}
-		// The request is carried out, and ends.
+		// The request is carried out, and ends; its result is nowhere else.
 		if err := q.storeResults(t.Context(), []stop.Result{result(id)}); err != nil {
 			t.Errorf("%s: %v", id, err)
+		}
+		if want := "request=" + id + " stands=\"no result\""; !strings.Contains(text.String(), want) {
+			t.Errorf("%s is not told:\n%s", want, text)
 		}
 	}
 	// Whoever counts the targets of a request comes to an end.

@@ -209,12 +209,12 @@ func (q *Queue) storeResults(ctx context.Context, results []stop.Result) error {
 // compare tells of a request that has ended twice and not alike: what stands
 // is what others see, and somebody has to know that it is not all.
 func (q *Queue) compare(ctx context.Context, r stop.Result) {
-	stands, err := q.Result(ctx, r.Key())
-	if err != nil || stands != nil && stands.Outcome == r.Outcome {
-		return
+	stands, err := q.stands(ctx, r.Key())
+	if errors.Is(err, errNoResult) {
+		stands, err = &stop.Result{Outcome: "no result"}, nil
 	}
-	if stands == nil {
-		stands = &stop.Result{Outcome: "what is no result"}
+	if err != nil || stands == nil || stands.Outcome == r.Outcome {
+		return
 	}
 	q.conf.Log.Error("a request has ended in two ways; the first result stands", "request", r.Key(), "stands", stands.Outcome, "by", stands.Worker,
 		"refused", r.Outcome, "message", r.Message, "code", r.Code, "api_request", r.RequestID)

@@ -27,8 +27,9 @@ image: ## Build the image with Docker
 run: build ## Rehearse an incident against a simulated API; DEMO_EXIT=1 stops when it is over
 	bin/demo -worker bin/worker -requests testdata/request
 
+# Most tests wait, for brokers and for time, so more packages than cores run at once.
 test: ## Run all tests
-	go test ./...
+	go test -p 4 ./...
 
 check: lint tidy race storm incident faults-short ## Everything that must pass before a change is merged
 	FUZZTIME=15s .ci/fuzz

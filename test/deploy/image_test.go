@@ -89,23 +89,35 @@ func copyOfProject(t *testing.T, from string) string {
 	command(t, dir, nil, "git", "reset", "--quiet", strings.TrimSpace(command(t, from, nil, "git", "rev-parse", "HEAD")))
 	files := command(t, from, nil, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
 	for name := range strings.SplitSeq(strings.TrimSuffix(files, "\x00"), "\x00") {
-		info, err := os.Stat(filepath.Join(from, name))
-		if errors.Is(err, os.ErrNotExist) {
-			continue // removed, and not committed
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		text, err := os.ReadFile(filepath.Join(from, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		to := filepath.Join(dir, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(to), 0o755), os.WriteFile(to, text, info.Mode().Perm())); err != nil {
+		err := copyFile(filepath.Join(from, name), filepath.Join(dir, name))
+		if err != nil && !errors.Is(err, os.ErrNotExist) { // which is removed, and not committed
 			t.Fatal(err)
 		}
 	}
 	return dir
+}
+
+// copyFile copies a file, or a link as what it is.
+func copyFile(from, to string) error {
+	info, err := os.Lstat(from)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	if info.Mode().Type() == os.ModeSymlink {
+		where, err := os.Readlink(from)
+		if err != nil {
+			return err
+		}
+		return os.Symlink(where, to)
+	}
+	text, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, text, info.Mode().Perm())
 }
 
 // command runs a program and returns what it prints.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
@@ -80,17 +79,7 @@ func (d *desk) work(url string, args ...string) *harness.Process {
 		},
 	})
 	d.workers = append(d.workers, p)
-	harness.Eventually(d.t, 30*time.Second, func() error {
-		resp, err := http.Get("http://" + addr + "/readyz")
-		if err != nil {
-			return err
-		}
-		resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			return errors.New(resp.Status)
-		}
-		return nil
-	})
+	harness.Eventually(d.t, 30*time.Second, func() error { return harness.Answers(d.t.Context(), "http://"+addr+"/readyz") })
 	return p
 }
 

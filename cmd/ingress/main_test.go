@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -136,7 +135,7 @@ func TestRunServesUntilStopped(t *testing.T) {
 	url, hooks, health := startBroker(t), harness.FreeAddr(t), harness.FreeAddr(t)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	var log journal
+	var log harness.Log
 	code := make(chan int, 1)
 	go func() {
 		code <- run(ctx, []string{"--nats-url", url, "--ingress-listen", hooks, "--http-listen", health, "--log-format", "text"}, noEnv, io.Discard, &log)
@@ -199,7 +198,7 @@ func TestRunServesUntilStopped(t *testing.T) {
 func TestTheBrokerMayComeLater(t *testing.T) {
 	addr, hooks, health := harness.FreeAddr(t), harness.FreeAddr(t), harness.FreeAddr(t)
 	ctx, stop := context.WithCancel(t.Context())
-	var log journal
+	var log harness.Log
 	code := make(chan int, 1)
 	go func() {
 		code <- run(ctx, []string{"--nats-url", "nats://" + addr, "--ingress-listen", hooks, "--http-listen", health, "--log-format", "text"}, noEnv, io.Discard, &log)
@@ -271,22 +270,4 @@ func only(t *testing.T, url, stream string) *jetstream.RawStreamMsg {
 		t.Fatal(err)
 	}
 	return m
-}
-
-// journal is a log that is read while it is written.
-type journal struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(p) //nolint:wrapcheck // it has none
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.String()
 }

@@ -273,10 +273,6 @@ func TestAsyncAPIDocumentIsValid(t *testing.T) {
 // asyncapiParser is where the parser is, as locked. It is installed if it is not.
 func asyncapiParser(t *testing.T, npm string) (dir string) {
 	t.Helper()
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
 	source := os.DirFS("asyncapi")
 	digest := sha256.New()
 	for _, name := range []string{"package-lock.json", "validate.mjs"} {
@@ -286,30 +282,19 @@ func asyncapiParser(t *testing.T, npm string) (dir string) {
 		}
 		digest.Write(text)
 	}
-	tools := filepath.Join(cache, "andon-tools")
-	dir = filepath.Join(tools, "asyncapi-"+hex.EncodeToString(digest.Sum(nil)[:8]))
-	if _, err := os.Stat(dir); err == nil {
-		return dir
-	}
-	if err := os.MkdirAll(tools, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	// Installed beside its place and then moved, so that nobody finds half of it.
-	fresh, err := os.MkdirTemp(tools, ".install-") //nolint:usetesting // a rename must not leave the disk
+	dir, err := harness.Cached("asyncapi-"+hex.EncodeToString(digest.Sum(nil)[:8]), func(fresh string) error {
+		if err := os.CopyFS(fresh, source); err != nil {
+			return err
+		}
+		c := exec.CommandContext(t.Context(), npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+		c.Dir = fresh
+		if out, err := c.CombinedOutput(); err != nil {
+			return fmt.Errorf("%w\n%s", err, out)
+		}
+		return nil
+	})
 	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(fresh)
-	if err := os.CopyFS(fresh, source); err != nil {
-		t.Fatal(err)
-	}
-	c := exec.CommandContext(t.Context(), npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-	c.Dir = fresh
-	if out, err := c.CombinedOutput(); err != nil {
-		t.Skipf("the parser of AsyncAPI cannot be installed here: %v\n%s", err, out)
-	}
-	if err := os.Rename(fresh, dir); err != nil {
-		t.Fatal(err)
+		t.Skip("the parser of AsyncAPI cannot be installed here: ", err)
 	}
 	return dir
 }

@@ -1,17 +1,12 @@
 package deploy
 
 import (
-	"archive/tar"
 	"bytes"
-	"compress/gzip"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -697,7 +692,7 @@ func TestChartStartsWhatItConfigures(t *testing.T) {
 						if end := p.Ended(); end != nil {
 							t.Fatalf("%v:\n%s", end, p.Log)
 						}
-						return answers(t.Context(), "http://"+addr+probe.HTTPGet.Path)
+						return harness.Answers(t.Context(), "http://"+addr+probe.HTTPGet.Path)
 					})
 				}
 				p.Signal(syscall.SIGTERM)
@@ -715,22 +710,6 @@ func TestChartStartsWhatItConfigures(t *testing.T) {
 			}
 		}
 	}
-}
-
-func answers(ctx context.Context, url string) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answers %s", url, resp.Status)
-	}
-	return nil
 }
 
 // knownToAll are the variables of the environment that are nobody's flag.
@@ -860,7 +839,7 @@ func TestChartIsPackedWithTheRules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := unpacked(t, packed[0])["andon/files/andon.rules.yaml"]; got != string(want) {
+	if got := unpackGz(t, packed[0])["andon/files/andon.rules.yaml"].text; !bytes.Equal(got, want) {
 		t.Errorf("packed with other rules than %s: %.100s", chartRules, got)
 	}
 	apart, err := rendered(t, packed[0], moreValues)
@@ -869,34 +848,6 @@ func TestChartIsPackedWithTheRules(t *testing.T) {
 	}
 	if here, err := rendered(t, chartDir, moreValues); err != nil || apart != here {
 		t.Errorf("the package renders otherwise than the directory (%v)", err)
-	}
-}
-
-func unpacked(t testing.TB, file string) map[string]string {
-	t.Helper()
-	f, err := os.Open(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	files := make(map[string]string)
-	for r := tar.NewReader(z); ; {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return files
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		text, err := io.ReadAll(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		files[h.Name] = string(text)
 	}
 }
 

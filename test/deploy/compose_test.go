@@ -244,15 +244,7 @@ func (f *fleet) healthy(name string) error {
 		return fmt.Errorf("%s: health check %v", name, line)
 	}
 	if line[1] == "wget" {
-		resp, err := http.Get(line[len(line)-1])
-		if err != nil {
-			return err
-		}
-		resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("%s: %s", name, resp.Status)
-		}
-		return nil
+		return harness.Answers(f.t.Context(), line[len(line)-1])
 	}
 	if out, err := exec.CommandContext(f.t.Context(), programOf(f.t, line[1]), line[2:]...).CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w\n%s", name, err, out)

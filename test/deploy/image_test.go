@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net/http"
 	"os"
 	"os/exec"
 	"path"
@@ -152,11 +151,7 @@ func newRelease(t *testing.T, project string, env ...string) *release {
 	}
 	r.name = strings.TrimSuffix(filepath.Base(archives[0]), ".tar.gz")
 	r.version = strings.Split(r.name, "_")[1]
-	z, err := gzip.NewReader(bytes.NewReader(r.read(t, r.name+".tar.gz")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, e := range unpack(t, z) {
+	for name, e := range unpackGz(t, archives[0]) {
 		if in, program := path.Split(name); in == r.name+"/bin/" {
 			r.programs[program] = e.text
 		}
@@ -200,6 +195,21 @@ func unpack(t testing.TB, from io.Reader) map[string]entry {
 	}
 }
 
+// unpackGz reads a .tar.gz.
+func unpackGz(t testing.TB, file string) map[string]entry {
+	t.Helper()
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return unpack(t, z)
+}
+
 func (r *release) checksums(t *testing.T) {
 	sums := make(map[string]string)
 	for line := range strings.Lines(string(r.read(t, "SHA256SUMS"))) {
@@ -219,11 +229,7 @@ func (r *release) checksums(t *testing.T) {
 }
 
 func (r *release) archive(t *testing.T) {
-	z, err := gzip.NewReader(bytes.NewReader(r.read(t, r.name+".tar.gz")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	entries := unpack(t, z)
+	entries := unpackGz(t, filepath.Join(r.dir, r.name+".tar.gz"))
 	if got := slices.Sorted(maps.Keys(r.programs)); !slices.Equal(got, programs) {
 		t.Errorf("the programs are %v, want %v", got, programs)
 	}
@@ -582,17 +588,7 @@ func (e *engine) runs(t *testing.T, r *release) {
 		}
 		_ = e.command(context.Background(), "rm", "--force", id).Run() // the engine ends with the test
 	})
-	harness.Eventually(t, time.Minute, func() error {
-		resp, err := http.Get("http://" + addr + "/readyz")
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			return errors.New(resp.Status)
-		}
-		return nil
-	})
+	harness.Eventually(t, time.Minute, func() error { return harness.Answers(t.Context(), "http://"+addr+"/readyz") })
 	if got := e.run(t, "exec", id, "andon", "ready", addr); !strings.Contains(got, "[+]connection ok") {
 		t.Errorf("andon ready says %q", got)
 	}

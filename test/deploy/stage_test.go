@@ -105,17 +105,7 @@ func (s *stage) begin(m *member) { s.t.Helper(); m.Process = harness.Start(s.t, 
 // ready waits until a process works.
 func (s *stage) ready(m *member) {
 	s.t.Helper()
-	harness.Eventually(s.t, time.Minute, func() error {
-		resp, err := http.Get("http://" + m.addr + "/readyz")
-		if err != nil {
-			return err
-		}
-		resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("%s: %s", m.Name, resp.Status)
-		}
-		return nil
-	})
+	harness.Eventually(s.t, time.Minute, func() error { return harness.Answers(s.t.Context(), "http://"+m.addr+"/readyz") })
 }
 
 // fault puts a fault of the API in force; the function ends it.

@@ -20,30 +20,49 @@ type Tool struct {
 // runs of all tests on a machine. An error says that it cannot be had here.
 func (tool Tool) Installed(t testing.TB) (string, error) {
 	t.Helper()
+	name := path.Base(tool.Package)
+	dir, err := Cached(strings.Trim(name+"-"+tool.Version+"-"+tool.Tags, "-"), func(fresh string) error {
+		c := exec.CommandContext(t.Context(), "go", "install", "-tags", tool.Tags, tool.Package+"@"+tool.Version)
+		c.Dir = fresh // outside of the module, which it is no part of
+		c.Env = append(os.Environ(), "GOBIN="+fresh, "GOFLAGS=-mod=mod", "GOWORK=off")
+		if out, err := c.CombinedOutput(); err != nil {
+			return fmt.Errorf("install %s %s: %w\n%s", name, tool.Version, err, out)
+		}
+		return nil
+	})
+	return filepath.Join(dir, name), err
+}
+
+// Cached is a directory of tools that outlives the tests. Where it is not there, install
+// fills a fresh one, which is then moved into its place, so that nobody finds half of it.
+func Cached(name string, install func(fresh string) error) (dir string, err error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
 	}
-	name := path.Base(tool.Package)
 	tools := filepath.Join(cache, "andon-tools")
-	program := filepath.Join(tools, strings.Trim(name+"-"+tool.Version+"-"+tool.Tags, "-"), name)
-	if _, err := os.Stat(program); err == nil {
-		return program, nil
+	dir = filepath.Join(tools, name)
+	if filled(dir) {
+		return dir, nil
 	}
-	if err := os.MkdirAll(filepath.Dir(program), 0o755); err != nil {
+	if err := os.MkdirAll(tools, 0o755); err != nil {
 		return "", err
 	}
-	// Built beside its place and then moved, so that nobody finds half of it.
-	fresh, err := os.MkdirTemp(tools, ".install-") //nolint:usetesting // a rename must not leave the disk
+	fresh, err := os.MkdirTemp(tools, ".install-") // beside its place: a rename must not leave the disk
 	if err != nil {
 		return "", err
 	}
 	defer os.RemoveAll(fresh)
-	c := exec.CommandContext(t.Context(), "go", "install", "-tags", tool.Tags, tool.Package+"@"+tool.Version)
-	c.Dir = fresh // outside of the module, which it is no part of
-	c.Env = append(os.Environ(), "GOBIN="+fresh, "GOFLAGS=-mod=mod", "GOWORK=off")
-	if out, err := c.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("install %s %s: %w\n%s", name, tool.Version, err, out)
+	if err := install(fresh); err != nil {
+		return "", err
 	}
-	return program, os.Rename(filepath.Join(fresh, name), program)
+	if err := os.Rename(fresh, dir); err != nil && !filled(dir) { // by somebody who was faster
+		return "", err
+	}
+	return dir, nil
+}
+
+func filled(dir string) bool {
+	files, err := os.ReadDir(dir)
+	return err == nil && len(files) > 0
 }

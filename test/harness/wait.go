@@ -3,7 +3,9 @@ package harness
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -66,6 +68,24 @@ func FreeAddr(t testing.TB) string {
 	}
 	t.Fatal(last)
 	return ""
+}
+
+// Answers says what is wrong with the answer to a GET of the URL, nil if it is 200.
+func Answers(ctx context.Context, url string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		said, _ := io.ReadAll(resp.Body)
+		return fmt.Errorf("%s answers %s: %s", url, resp.Status, said)
+	}
+	return nil
 }
 
 // MemoryDir is a directory that outlives any process and no machine, where the

@@ -237,15 +237,5 @@ func (w *way) another(t testing.TB, after int) (request string) {
 // answers waits until a site answers 200.
 func answers(t testing.TB, site string) {
 	t.Helper()
-	harness.Eventually(t, 30*time.Second, func() error {
-		resp, err := http.Get(site)
-		if err != nil {
-			return err
-		}
-		resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			return errors.New(resp.Status)
-		}
-		return nil
-	})
+	harness.Eventually(t, 30*time.Second, func() error { return harness.Answers(t.Context(), site) })
 }

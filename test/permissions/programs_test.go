@@ -44,18 +44,7 @@ func (b *broker) ready(api *harness.API, role string, args ...string) *harness.P
 
 func isReady(t testing.TB, web string) {
 	t.Helper()
-	harness.Eventually(t, time.Minute, func() error {
-		resp, err := http.Get("http://" + web + "/readyz?verbose")
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			said, _ := io.ReadAll(resp.Body)
-			return fmt.Errorf("%s: %s", resp.Status, said)
-		}
-		return nil
-	})
+	harness.Eventually(t, time.Minute, func() error { return harness.Answers(t.Context(), "http://"+web+"/readyz?verbose") })
 }
 
 // andon runs the command line as a role, which must end well, and returns what it

@@ -140,7 +140,10 @@ func (p publisher) Publish(ctx context.Context, m stop.Message) (repeated bool, 
 	m = carry(ctx, m)
 	repeated, err = p.to.Publish(ctx, m)
 	span.SetAttributes(attribute.Bool("andon.repeated", repeated))
-	failed(span, err)
+	if err != nil {
+		span.RecordError(err)
+		span.SetStatus(codes.Error, "")
+	}
 	return repeated, err //nolint:wrapcheck // not this package's
 }
 
@@ -159,7 +162,7 @@ func (t *Tracer) plan(step stop.Step) stop.Step {
 		ctx, span := t.process(ctx, stop.Traceparent(m), subject, m)
 		defer span.End()
 		v := step(ctx, carry(ctx, m))
-		t.settled(span, v)
+		settled(span, v)
 		return v
 	}
 }
@@ -172,7 +175,7 @@ func (t *Tracer) execute(step stop.Step) stop.Step {
 		for i := range v.Results {
 			v.Results[i].Traceparent = traceparent(ctx)
 		}
-		t.settled(span, v)
+		settled(span, v)
 		return v
 	}
 }
@@ -183,7 +186,7 @@ func (t *Tracer) process(ctx context.Context, parent, destination string, m stop
 }
 
 // settled says what a step wants done.
-func (t *Tracer) settled(span trace.Span, v stop.Verdict) {
+func settled(span trace.Span, v stop.Verdict) {
 	switch {
 	case len(v.Results) > 0:
 		span.SetAttributes(attribute.String("andon.outcome", string(v.Results[0].Outcome)))
@@ -264,13 +267,6 @@ func message(operation, destination string, m stop.Message) []attribute.KeyValue
 		said = append(said, attribute.String("andon.sequence", strconv.FormatUint(m.Sequence, 10)))
 	}
 	return said
-}
-
-func failed(span trace.Span, err error) {
-	if err != nil {
-		span.RecordError(err)
-		span.SetStatus(codes.Error, "")
-	}
 }
 
 const header = "traceparent"

@@ -128,6 +128,14 @@ func (s *Server) Close(ctx context.Context) error {
 	return nil
 }
 
+// state is what readiness depends on, and whether the start is over. The checks are run
+// without the lock.
+func (s *Server) state() (checks []Check, started bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.checks, s.started
+}
+
 // readyz is written as Kubernetes writes it: the status code counts, the list
 // is for people.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
@@ -145,9 +153,7 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 
 // Troubles are the checks that fail.
 func (s *Server) Troubles() []stop.Trouble {
-	s.mu.Lock()
-	checks := s.checks
-	s.mu.Unlock()
+	checks, _ := s.state()
 	troubles := []stop.Trouble{}
 	for _, c := range checks {
 		if err := c.Fn(); err != nil {
@@ -164,10 +170,7 @@ func oneLine(err error) string { return strings.Join(strings.Fields(err.Error())
 
 // report runs the checks.
 func (s *Server) report() (string, bool) {
-	s.mu.Lock()
-	checks, started := s.checks, s.started
-	s.mu.Unlock()
-
+	checks, started := s.state()
 	var b strings.Builder
 	if s.draining.Load() {
 		return "[-]draining\n", false
@@ -195,9 +198,7 @@ type readiness struct{ *Server }
 func (r readiness) Describe(ch chan<- *prometheus.Desc) { ch <- readyDesc }
 
 func (r readiness) Collect(ch chan<- prometheus.Metric) {
-	r.mu.Lock()
-	checks, started := r.checks, r.started
-	r.mu.Unlock()
+	checks, started := r.state()
 	show := func(check string, passes bool) {
 		value := 0.0
 		if passes {
